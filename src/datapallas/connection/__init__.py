@@ -1,0 +1,1 @@
+"""What a connection is, its file, and its secrets."""
