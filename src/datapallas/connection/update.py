@@ -1,0 +1,236 @@
+"""A change to one connection under its lock: the file side of the rotation protocol (docs/security.md).
+
+Must stay true:
+- nothing is asked of a provider before the place for its answer is proven: space, rights, name and sealing key;
+- what is put in place has been opened and read again;
+- a prepared file left by a killed process is finished when it holds the next token of this same sign-in, and only then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from typing import TYPE_CHECKING
+
+from datapallas import files
+from datapallas.connection import record as records
+from datapallas.connection import xml_codec
+from datapallas.connection.identity import REFRESH_TOKEN, identity
+from datapallas.connection.model import OAuth2Client, Sealed
+from datapallas.connection.record import Intent, Record, fingerprint
+from datapallas.connection.settle import secret_of, without_sign_in
+from datapallas.connection.vault import MAX_TEXT, Grant
+from datapallas.errors import BrokenConnection, ConfigurationError, KeyProblem, SealBroken, StorageError
+from datapallas.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from datapallas.connection.model import Connection
+    from datapallas.connection.seals import Seals
+    from datapallas.connection.store import Store
+    from datapallas.connection.vault import Opened
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """What came with a refresh token; empty means: as before.
+
+    Attributes:
+        at: now, ISO 8601 UTC; becomes the record's `refreshed_at`.
+        issued_at: when this refresh token was issued, ISO 8601 UTC; empty when the old one stays.
+        user_email: the account that signed in.
+        scope: what was granted.
+        tid: Microsoft's tenant id of the account.
+        subject: the provider's name for the account.
+    """
+
+    at: str = ""
+    issued_at: str = ""
+    user_email: str = ""
+    scope: str = ""
+    tid: str = ""
+    subject: str = ""
+
+
+class Update:
+    """One connection, held under its lock until the block ends.
+
+    Attributes:
+        path: its file.
+        connection: as stored now; new after each change.
+        record: as stored now; new after each change.
+    """
+
+    def __init__(self, store: Store, seals: Seals, code: str) -> None:
+        entry = store.find(code)
+        self.path = entry.path
+        self.connection: Connection = entry.good
+        self._record_path = store.record_path(code)
+        self.record: Record = records.load(self._record_path)
+        self._data = entry.data
+        self._seals = seals
+        self._place: files.Reserved | None = None
+
+    def opened(self, field: str = REFRESH_TOKEN) -> Opened:
+        """The stored secret and what was sealed with it. Raises NotSignedIn, SealBroken, KeyProblem."""
+        return self._seals.open(self.connection, field)
+
+    def restored(self) -> bool:
+        """True when the stored sign-in is older than the last one stored here: somebody restored a backup."""
+        note = self.record.seals.get(REFRESH_TOKEN)
+        return note is not None and self.opened().generation < note.generation
+
+    @contextlib.contextmanager
+    def reserve(self) -> Iterator[None]:
+        """Prove that a new token can be stored, before it is asked for. Raises StorageError or KeyProblem."""
+        self._seals.vault().seal(Secret("proof"), identity(self.connection, REFRESH_TOKEN))
+        with files.Reserved(self.path, len(self._data) + MAX_TEXT) as place:
+            self._place = place
+            try:
+                yield
+            finally:
+                self._place = None
+
+    def intend(self, at: str) -> None:
+        """Note that a refresh with the stored token is about to be sent. Raises StorageError: then send nothing."""
+        opened = self.opened()
+        token = fingerprint(opened.value.reveal())
+        self.save_record(
+            dataclasses.replace(self.record, intent=Intent(opened.generation, token, at)), must=True
+        )
+
+    def answer_lost(self) -> bool:
+        """True when an earlier refresh with this very token was sent and its answer never stored."""
+        opened, intent = self.opened(), self.record.intent
+        return intent is not None and intent.token == fingerprint(opened.value.reveal())
+
+    def store_refresh_token(self, token: Secret, granted: Granted = Granted()) -> None:
+        """Put a new refresh token, or the old one again, in place, durably; un-parks the connection.
+
+        May be called again after StorageError: the old file stands, and the place is kept.
+        """
+        if not isinstance(self.connection.credential, OAuth2Client):
+            raise ConfigurationError(
+                f"{self.connection.code} has a password, not a sign-in.", connection=self.connection.code
+            )
+        before, grant = self.connection.credential, self._next_grant(granted)
+        client = dataclasses.replace(
+            before,
+            refresh_token=None,
+            user_email=granted.user_email or before.user_email,
+            issued_at=granted.issued_at or before.issued_at,
+            granted_scope=granted.scope or before.granted_scope,
+        )
+        bare = dataclasses.replace(self.connection, credential=client)
+        sealed, note = self._seals.seal(bare, REFRESH_TOKEN, token, grant)
+        new = dataclasses.replace(bare, credential=dataclasses.replace(client, refresh_token=sealed))
+        new, record = self._seals.seal_all(new, self.record)
+        record = dataclasses.replace(
+            record,
+            seals={**record.seals, REFRESH_TOKEN: note},
+            intent=None,
+            parked=None,
+            refreshed_at=granted.at or record.refreshed_at,
+        )
+        self.write(new, record)
+
+    def forget_sign_in(self) -> None:
+        """Remove the stored sign-in. Needs no key: a value that does not open can be forgotten too."""
+        seals = {field: note for field, note in self.record.seals.items() if field != REFRESH_TOKEN}
+        record = dataclasses.replace(self.record, seals=seals, intent=None, parked=None)
+        data = xml_codec.encode(without_sign_in(self.connection), self._data)
+        self._put(data, record)
+
+    def write(self, connection: Connection, record: Record) -> None:
+        """Put a connection whose secrets are sealed, and its record, in place."""
+        data = xml_codec.encode(connection, self._data)
+        data, record = self._seals.seal_left_overs(data, record)
+        self._put(data, record)
+
+    def write_bytes(self, data: bytes, record: Record) -> None:
+        """Put a changed file in place."""
+        self._put(data, record)
+
+    def save_record(self, record: Record, *, must: bool = False) -> None:
+        """Keep a changed record; a full disk is told only when it `must` be kept."""
+        try:
+            records.save(self._record_path, record)
+        except StorageError:
+            if must:
+                raise
+        self.record = record
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the file as stored now."""
+        return self._data
+
+    def _put(self, data: bytes, record: Record) -> None:
+        connection = xml_codec.decode(data)
+        if data != self._data or self._place is not None:
+            if self._place is not None:
+                self._place.commit(data)
+                self._place = None
+            else:
+                files.replace(self.path, data)
+        self._data, self.connection = data, connection
+        if record != self.record:
+            self.save_record(record)
+
+    def _next_grant(self, granted: Granted) -> Grant:
+        """One generation on from what is stored; an account's facts stay when the provider does not repeat them."""
+        old = Grant(0)
+        if isinstance(secret_of(self.connection, REFRESH_TOKEN), Sealed):
+            with contextlib.suppress(SealBroken, KeyProblem):  # a new sign-in replaces what does not open
+                old = self.opened().grant
+        note = self.record.seals.get(REFRESH_TOKEN)
+        last = max(old.generation, note.generation if note else 0)
+        return Grant(
+            generation=last + 1,
+            issued_at=granted.issued_at or old.issued_at,
+            tid=granted.tid or old.tid,
+            subject=granted.subject or old.subject,
+        )
+
+
+def recover(store: Store, seals: Seals, path: Path) -> None:
+    """Finish or discard what a killed process left beside `path`; call it under the connection's lock.
+
+    Raises KeyProblem when it cannot be judged without the key; then it is left as it is.
+    """
+    place = files.next_of(path)
+    try:
+        prepared = store.read(place).rstrip(b"\0")  # killed before the reserved space was cut off
+    except BrokenConnection:
+        if place.is_symlink() or place.exists():
+            files.remove(place)
+        return
+    if not _is_next_token(store.entry(path).connection, prepared, seals):
+        files.remove(place)
+        return
+    fd = os.open(place, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.ftruncate(fd, len(prepared))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    files.adopt(path)
+
+
+def _is_next_token(current: object, prepared: bytes, seals: Seals) -> bool:
+    """True when `prepared` holds the refresh token that follows the one of `current`, for the same identity."""
+    try:
+        new = xml_codec.decode(prepared)
+        if not isinstance(current, type(new)) or not isinstance(secret_of(new, REFRESH_TOKEN), Sealed):
+            return False
+        if identity(new, REFRESH_TOKEN) != identity(current, REFRESH_TOKEN):
+            return False
+        generation = seals.open(new, REFRESH_TOKEN).generation
+        old = secret_of(current, REFRESH_TOKEN)
+        last = seals.open(current, REFRESH_TOKEN).generation if isinstance(old, Sealed) else 0
+    except (BrokenConnection, SealBroken):
+        return False
+    return generation == last + 1
