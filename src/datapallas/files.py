@@ -48,6 +48,7 @@ def private_directory(path: Path) -> Path:
         for folder in reversed(missing):
             with contextlib.suppress(FileExistsError):
                 folder.mkdir(PRIVATE_DIRECTORY)
+                folder.chmod(PRIVATE_DIRECTORY)  # a umask can take the owner's rights away too
     return path
 
 
@@ -83,6 +84,7 @@ class Reserved:
         self._next = next_of(path)
         self._size = size + _HEADROOM
         self._fd = -1
+        self._renamed = False
 
     def __enter__(self) -> Self:
         with _told(self.path, "prepare"):
@@ -103,15 +105,23 @@ class Reserved:
         return self
 
     def commit(self, data: bytes) -> None:
-        """Fill the place, sync it, and put it where the file was. On failure the old file stands; may be called again."""
+        """Fill the place, sync it, and put it where the file was.
+
+        After a failure the old file stands (or the new one, not yet certain to survive a power cut), and the same
+        data may be given again.
+        """
         with _told(self.path, "save"):
-            os.lseek(self._fd, 0, os.SEEK_SET)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._fd, view) :]
-            os.ftruncate(self._fd, len(data))
-            os.fsync(self._fd)
-            self._next.replace(self.path)
+            if (
+                not self._renamed
+            ):  # tried again after the directory could not be synced: only that is left to do
+                os.lseek(self._fd, 0, os.SEEK_SET)
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(self._fd, view) :]
+                os.ftruncate(self._fd, len(data))
+                os.fsync(self._fd)
+                self._next.replace(self.path)
+                self._renamed = True
             sync_directory(self.path.parent)
         os.close(self._fd)
         self._fd = -1

@@ -62,6 +62,27 @@ def test_a_missing_folder_is_told_in_words(tmp_path: Path) -> None:
     assert caught.value.exit_code == 75
 
 
+def test_a_commit_can_be_repeated_after_the_folder_could_not_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new file is there after the first try; the second only makes it durable, and does not write into it."""
+    path = tmp_path / "x"
+    files.replace(path, b"old")
+    with files.Reserved(path, 10) as place:
+        sync = files.sync_directory
+
+        def fails_once(folder: Path) -> None:
+            monkeypatch.setattr(files, "sync_directory", sync)
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(files, "sync_directory", fails_once)
+        with pytest.raises(StorageError):
+            place.commit(b"new")
+        place.commit(b"new")
+    assert path.read_bytes() == b"new"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No space: refused when the place is taken, before any work is done for it."""

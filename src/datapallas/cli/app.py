@@ -1,0 +1,121 @@
+"""The tree of commands, as a table; a command's module is imported only when that command runs.
+
+Must stay true: `datapallas --help` imports click and this file, nothing else of ours (its time is measured in bench/).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+import click
+
+from datapallas import __version__
+
+
+class Entry(NamedTuple):
+    """Where a command lives and the line that lists it."""
+
+    place: str  # module:attribute below datapallas.cli
+    summary: str
+
+
+OAUTH2 = {
+    "sign-in": Entry("oauth2:sign_in", "Sign in to a mailbox through the browser and store the sign-in."),
+    "status": Entry("oauth2:status", "Say who is signed in, since when, and what was last refused."),
+    "refresh": Entry("oauth2:refresh", "Get a new access token now, and store what comes with it."),
+    "sign-out": Entry("oauth2:sign_out", "Forget the stored sign-in, and revoke it where the provider can."),
+}
+CONNECTION = {
+    "create": Entry("connection:create", "Make a connection: a mailbox one can send from."),
+    "list": Entry("connection:list_", "List the connections and the state of each sign-in."),
+    "show": Entry("connection:show", "Show one connection; secrets only as set or not set."),
+    "set": Entry("connection:set_", "Change fields of a connection."),
+    "default": Entry("connection:default", "Make a connection the one that is used when none is named."),
+    "duplicate": Entry("connection:duplicate", "Copy a connection under a new name, without its secrets."),
+    "delete": Entry("connection:delete", "Delete a connection and its sign-in."),
+}
+KEYS = {
+    "init": Entry("keys:init", "Make the key that seals secrets on this installation."),
+    "verify": Entry("keys:verify", "Check that every sealed value opens."),
+    "rotate": Entry("keys:rotate", "Make a new key and seal every value with it."),
+}
+
+
+class Table(click.Group):
+    """A group whose commands are imported when they are called, not before."""
+
+    def __init__(self, name: str, entries: dict[str, Entry | Table], summary: str) -> None:
+        super().__init__(name, help=summary, no_args_is_help=True)
+        self.entries = entries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names, in the order of the table."""
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command called `cmd_name`, or None when there is none."""
+        entry = self.entries.get(cmd_name)
+        if not isinstance(entry, Entry):
+            return entry
+        module, _, attribute = entry.place.partition(":")
+        command = getattr(importlib.import_module(f"datapallas.cli.{module}"), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{entry.place} is not a command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """An unknown command is told with the nearest known ones."""
+        name = args[0]
+        if name not in self.entries and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, self.entries, n=2) or list(self.entries)
+            raise click.UsageError(f"There is no command {name!r}. Known: {', '.join(near)}.", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands from the table, without importing one."""
+        rows = [
+            (name, entry.summary if isinstance(entry, Entry) else entry.help or "")
+            for name, entry in self.entries.items()
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+oauth2 = Table("oauth2", dict(OAUTH2), "Sign in, and look after sign-ins.")
+app = Table(
+    "datapallas",
+    {
+        "connection": Table("connection", dict(CONNECTION), "The mailboxes one can send from."),
+        "send": Entry("send:send", "Send one message."),
+        "system": Table(
+            "system",
+            {
+                "oauth2": oauth2,
+                "test-email": Entry("send:test_email", "Send a test email and show the whole dialogue."),
+            },
+            "Sign-ins and tests.",
+        ),
+        "oauth2": oauth2,
+        "keys": Table("keys", dict(KEYS), "The key that seals secrets."),
+        "explain": Entry("explain:explain", "Explain an error message: cause, fix, and who can do it."),
+        "sandbox": Entry(
+            "sandbox:sandbox", "Run a provider and a mail server on this machine, to try things out."
+        ),
+        "demo": Entry("demo:demo", "Show the main job from start to end, against the sandbox."),
+    },
+    "Send mail through Microsoft 365, Gmail and any OAuth2 mailbox.",
+)
+app.params += [
+    click.Option(
+        ["--home"],
+        metavar="FOLDER",
+        help="The folder that holds config/ and data/. Default: DATAPALLAS_HOME, else the nearest folder above "
+        "this one with config/connections, else your own data folder.",
+    ),
+]
+app = click.version_option(__version__, prog_name="datapallas", message="%(prog)s %(version)s")(app)

@@ -1,0 +1,58 @@
+"""`sandbox`: a provider and a mail server on this machine, to try everything without a mailbox."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from datapallas.cli.output import json_option, note, show_json, show_pairs
+from datapallas.errors import UsageError
+
+
+@click.command(
+    "sandbox", help="Run a provider and a mail server on this machine until Ctrl-C, to try things out."
+)
+@click.option(
+    "--folder", type=click.Path(file_okay=False, path_type=Path), help="Keep mail and certificates here."
+)
+@click.option(
+    "--web-port", type=click.IntRange(0, 65535), default=0, help="A fixed port for the provider's pages."
+)
+@click.option(
+    "--smtp-port", type=click.IntRange(0, 65535), default=0, help="A fixed port for mail (STARTTLS)."
+)
+@click.option(
+    "--smtps-port", type=click.IntRange(0, 65535), default=0, help="A fixed port for mail (implicit TLS)."
+)
+@json_option
+def sandbox(folder: Path | None, web_port: int, smtp_port: int, smtps_port: int, as_json: bool) -> None:  # noqa: FBT001
+    """With --json, one document when it is ready; then it goes on running."""
+    from datapallas.sandbox.running import Ports
+    from datapallas.sandbox.serve import running, wait_for_interrupt
+
+    ports = Ports(web=web_port, smtp=smtp_port, smtps=smtps_port)
+    try:
+        with running(folder, ports) as (_, serving):
+            if as_json:
+                show_json(serving.to_dict())
+            else:
+                _show(serving.to_dict(), serving.create, serving.page)
+            note("The sandbox is running. Ctrl-C ends it.")
+            wait_for_interrupt()
+    except OSError as problem:
+        raise UsageError(
+            f"The sandbox cannot start: {problem.strerror or problem}.", code="sandbox-start"
+        ) from problem
+
+
+def _show(facts: dict[str, object], create: tuple[str, ...], page: str) -> None:
+    show_pairs(
+        {name.replace("_", "-"): value for name, value in facts.items() if name not in {"create", "page"}}
+    )
+    print("\nPoint a connection at it, sign in (any password), and send:")
+    print(f"  datapallas connection create {shlex.join(create)}")
+    print("  datapallas system oauth2 sign-in --connection eml-sandbox")
+    print("  datapallas send --connection eml-sandbox --to bob@sandbox.example --subject Hello --text Hello")
+    print(f"\nThe mail that arrives: {page}", flush=True)

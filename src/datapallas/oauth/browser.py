@@ -1,0 +1,54 @@
+"""Open an address in the person's own browser (RFC 8252 section 6), when there is one to see it.
+
+Must stay true: nothing a browser prints reaches our output, and a browser that stays open does not hold us up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def has_desktop(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
+    """Whether an address can be opened: BROWSER is set, or this is macOS, or a display is there.
+
+    Without a display Python's `webbrowser` would start a text browser in this very terminal.
+    """
+    return bool(
+        environ.get("BROWSER")
+        or platform == "darwin"
+        or environ.get("DISPLAY")
+        or environ.get("WAYLAND_DISPLAY")
+    )
+
+
+def open_address(url: str, environ: Mapping[str, str]) -> bool:
+    """Open `url` by way of Python's `webbrowser`, which honours BROWSER. False when there is no desktop.
+
+    In a process of its own: `webbrowser` waits for some browsers, and lets them write to our stdout.
+    """
+    if not sys.executable or not has_desktop(environ):
+        return False
+    threading.Thread(target=_run, args=(url, dict(environ)), name="browser", daemon=True).start()
+    return True
+
+
+def _run(url: str, environ: dict[str, str]) -> None:
+    quiet = subprocess.DEVNULL
+    with contextlib.suppress(OSError):
+        subprocess.run(  # noqa: S603 - Python itself, with an address we made
+            # -I: a file webbrowser.py in the current folder is not what we mean.
+            [sys.executable, "-I", "-m", "webbrowser", url],
+            env=environ,
+            stdin=quiet,
+            stdout=quiet,
+            stderr=quiet,
+            check=False,
+            start_new_session=True,  # Ctrl-C is for us, not for the browser
+        )

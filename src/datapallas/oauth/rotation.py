@@ -1,0 +1,280 @@
+"""One refresh, from the lock to the stored answer: the protocol that loses no sign-in (docs/security.md).
+
+Must stay true, in this order, under the connection's lock:
+1. the place for the new token is proven (space, rights, key) before anything is sent;
+2. the intent is on disk before anything is sent;
+3. one request; a second one with the same token only when no reply came;
+4. the new refresh token is on disk before the access token is handed out;
+5. `invalid_grant` parks, after the file was read once more; nothing else parks, and nothing deletes.
+Killed anywhere: what was stored last works, but for a provider that rotated strictly and whose reply was lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+from typing import TYPE_CHECKING
+
+from datapallas.connection import provider
+from datapallas.connection.record import Refusal, fingerprint
+from datapallas.connection.update import Granted
+from datapallas.errors import (
+    DataPallasError,
+    NotSignedIn,
+    Parked,
+    ProtocolError,
+    SignInRejected,
+    StorageError,
+    TokenRefused,
+    Unreachable,
+)
+from datapallas.oauth import claims, grants
+from datapallas.oauth.client import opened_client
+from datapallas.oauth.clock import iso
+from datapallas.oauth.exchange import ask
+from datapallas.oauth.token import AccessToken, minted, wants_person
+
+if TYPE_CHECKING:
+    from datapallas.connection.folder import Folder
+    from datapallas.connection.update import Update
+    from datapallas.connection.vault import Opened
+    from datapallas.oauth.answers import TokenAnswer
+    from datapallas.oauth.endpoint import Answer, Endpoint
+    from datapallas.secret import Secret
+
+_SAVES = 3  # tries to store an answer before the caller is told
+_SAVE_PAUSE = 0.2  # seconds between them
+LOST = "answer-lost"  # the record's word for: the provider rotated the token and its answer never reached the disk
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Unsaved:
+    """An answer that could not be stored yet: nothing else is known about the new refresh token."""
+
+    replaces: str  # fingerprint of the token it was given for
+    token: Secret
+    granted: Granted
+    access: AccessToken
+
+
+class Rotation:
+    """Refreshes one connection. Called by one thread at a time.
+
+    Attributes:
+        requests: how many requests the last `run` sent that may have reached the provider.
+    """
+
+    def __init__(self, folder: Folder, code: str, endpoint: Endpoint) -> None:
+        self._folder, self._code, self._endpoint = folder, code, endpoint
+        self._unsaved: _Unsaved | None = None
+        self.requests = 0
+
+    def run(self, *, even_parked: bool = False) -> AccessToken:
+        """A fresh access token; what came with it is stored. `even_parked` asks the provider again all the same.
+
+        Raises NotSignedIn, Parked, TokenRefused, Unreachable, TlsRefused, ProtocolError, StorageError (nothing was
+        asked, or the answer is kept in memory and stored by the next call), SealBroken, KeyProblem.
+        """
+        self.requests = 0
+        with self._folder.locked_update(self._code) as update:
+            saved = self._save_left_over(update)
+            if saved is not None:
+                return saved
+            opened = update.opened()
+            if not even_parked:
+                _check_parked(update, opened)
+            try:
+                return self._attempt(update, opened)
+            except TokenRefused as problem:
+                if not wants_person(problem):
+                    raise
+                again, now = self._read_again()
+                if now.value == opened.value:
+                    raise self._park(again, opened, problem) from problem
+            try:
+                return self._attempt(again, now)
+            except TokenRefused as problem:
+                if not wants_person(problem):
+                    raise
+                raise self._park(again, now, problem) from problem
+
+    def _read_again(self) -> tuple[Update, Opened]:
+        """Under the lock we hold: whoever knows no lock (an editor, a restored backup) may have changed the file."""
+        with self._folder.locked_update(self._code) as update:
+            return update, update.opened()
+
+    def _attempt(self, update: Update, opened: Opened) -> AccessToken:
+        clock = self._endpoint.clock
+        client = opened_client(self._folder, update.connection)
+        url, form = provider.token_url(client), grants.refresh(client, opened.value)
+        lost_before = update.answer_lost() and update.record.parked is None
+        with update.reserve():
+            update.intend(iso(clock.wall()))
+            asked_at = clock.monotonic()
+            try:
+                tokens, answer = self._post(url, form)
+            except TokenRefused as problem:
+                if lost_before and problem.error == "invalid_grant":
+                    problem.facts["lost"] = "yes"
+                if not wants_person(problem):
+                    _forget_intent(update)  # an answer came, and it rotated nothing
+                raise
+            self._check_same_account(update, opened, tokens, answer)
+            now = clock.wall()
+            granted = Granted(
+                at=iso(now),
+                issued_at=iso(now) if tokens.refresh_token else "",
+                scope=tokens.scope,
+            )
+            kept = _Unsaved(
+                fingerprint(opened.value.reveal()),
+                tokens.refresh_token or opened.value,
+                granted,
+                minted(tokens, asked_at),
+            )
+            self._unsaved = kept
+            _save(update, kept)
+            self._unsaved = None
+            return kept.access
+
+    def _post(self, url: str, form: grants.Form) -> tuple[TokenAnswer, Answer]:
+        """Ask; ask once more with the same token when no reply came.
+
+        The first request may have rotated it. Microsoft keeps the old one working, others have a grace time; a strict
+        provider refuses, and then the advice must say what happened (`lost`).
+        """
+        try:
+            return self._once(url, form)
+        except Unreachable as problem:
+            if problem.facts.get("sent") != "yes":
+                raise
+        try:
+            return self._once(url, form)
+        except TokenRefused as problem:
+            problem.facts["lost"] = "yes"
+            raise
+
+    def _once(self, url: str, form: grants.Form) -> tuple[TokenAnswer, Answer]:
+        try:
+            found = ask(self._endpoint, url, form)
+        except DataPallasError as problem:
+            answered = isinstance(problem, TokenRefused | ProtocolError)
+            self.requests += answered or problem.facts.get("sent") == "yes"
+            raise
+        self.requests += 1
+        return found
+
+    def _save_left_over(self, update: Update) -> AccessToken | None:
+        """Store an answer that an earlier call could not store, unless somebody has moved on since."""
+        left = self._unsaved
+        if left is None:
+            return None
+        with contextlib.suppress(NotSignedIn):
+            if fingerprint(update.opened().value.reveal()) == left.replaces:
+                with update.reserve():
+                    _save(update, left)
+                self._unsaved = None
+                fresh = left.access.reusable(self._endpoint.clock.monotonic())
+                return left.access if fresh else None
+        self._unsaved = None
+        return None
+
+    def _check_same_account(
+        self, update: Update, opened: Opened, tokens: TokenAnswer, answer: Answer
+    ) -> None:
+        """OpenID Connect Core section 12.2: a refresh gives tokens for the same account, or is not believed."""
+        if tokens.id_token is None or not opened.grant.subject:
+            return
+        client = opened_client(self._folder, update.connection)
+        expected = claims.Expected(client=client, now=self._endpoint.clock.wall() + answer.clock_skew)
+        try:
+            who = claims.read(tokens.id_token, expected)
+        except (SignInRejected, ProtocolError):
+            return  # it proves nothing then; the token is used for the mailbox it was stored for
+        if who.subject and who.subject != opened.grant.subject:
+            _note(update, Refusal("wrong-account", at=iso(self._endpoint.clock.wall())))
+            raise SignInRejected(
+                f"The provider answered the refresh of {self._code} for another account. Nothing was stored.",
+                code="wrong-account",
+                connection=self._code,
+                mailbox=update.connection.mailbox,
+                account=who.addresses[0] if who.addresses else "",
+            )
+
+    def _park(self, update: Update, opened: Opened, problem: TokenRefused) -> Parked:
+        lost = problem.facts.get("lost") == "yes" and problem.error == "invalid_grant"
+        refusal = Refusal(
+            error=LOST if lost else problem.error,
+            description=problem.description,
+            error_codes=problem.error_codes,
+            correlation_id=problem.correlation_id,
+            at=iso(self._endpoint.clock.wall()),
+        )
+        _note(update, refusal)
+        return parked(update, refusal, restored=_restored(update, opened))
+
+
+def parked(update: Update, refusal: Refusal, *, restored: bool = False) -> Parked:
+    """The error for a parked connection, in the words of the refusal."""
+    if refusal.error == LOST:
+        why = "the provider rotated the token and the answer was lost; sign in once"
+    elif restored:
+        why = "an older copy of its file was restored, and the provider knows a newer sign-in; sign in again"
+    else:
+        why = "the provider refused the stored sign-in; sign in again"
+    error = "invalid_grant" if refusal.error == LOST else refusal.error
+    return Parked(
+        f"{update.connection.code} is parked: {why}.",
+        raw=": ".join(filter(None, (error, refusal.description))),
+        connection=update.connection.code,
+        mailbox=update.connection.mailbox,
+        provider=update.connection.provider.value,
+        error=error,
+        error_codes=" ".join(map(str, refusal.error_codes)),
+        correlation_id=refusal.correlation_id,
+        at=refusal.at,
+        lost="yes" if refusal.error == LOST else "",
+        restored="yes" if restored else "",
+    )
+
+
+def is_parked(update: Update, opened: Opened) -> bool:
+    """Whether the note that parks this connection is about the token that is stored now."""
+    record = update.record
+    if record.parked is None:
+        return False
+    return record.intent is None or record.intent.token == fingerprint(opened.value.reveal())
+
+
+def _check_parked(update: Update, opened: Opened) -> None:
+    if update.record.parked is not None and is_parked(update, opened):
+        raise parked(update, update.record.parked, restored=_restored(update, opened))
+
+
+def _restored(update: Update, opened: Opened) -> bool:
+    return opened.generation > 0 and update.restored()
+
+
+def _note(update: Update, refusal: Refusal) -> None:
+    """Park. The intent stays: it names the token that was refused."""
+    update.save_record(dataclasses.replace(update.record, parked=refusal))
+
+
+def _forget_intent(update: Update) -> None:
+    update.save_record(dataclasses.replace(update.record, intent=None))
+
+
+def _save(update: Update, kept: _Unsaved) -> None:
+    """Store, with patience: what is in memory exists nowhere else."""
+    pause = threading.Event()
+    for left in reversed(range(_SAVES)):
+        try:
+            update.store_refresh_token(kept.token, kept.granted)
+        except StorageError as problem:
+            if not left:
+                problem.facts["unsaved"] = "yes"
+                raise
+            pause.wait(_SAVE_PAUSE)
+        else:
+            return

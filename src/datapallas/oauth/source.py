@@ -1,0 +1,166 @@
+"""A valid access token for a connection, now: reused while it lives, refreshed by `Rotation` when it ends.
+
+Must stay true:
+- access tokens live in memory only; one request serves a process for as long as the token lives;
+- one refresh at a time per source, however many threads ask; `Rotation` sees to other processes;
+- a connection that fails asks its provider at most once a minute (`Pace`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from datapallas.connection import provider
+from datapallas.connection.update import Update
+from datapallas.errors import (
+    DataPallasError,
+    ProtocolError,
+    TlsRefused,
+    TokenRefused,
+    Unreachable,
+)
+from datapallas.oauth.answers import read_object
+from datapallas.oauth.client import opened_client
+from datapallas.oauth.flight import Flight
+from datapallas.oauth.grants import revocation
+from datapallas.oauth.pacing import Pace
+from datapallas.oauth.rotation import Rotation
+from datapallas.oauth.status import Status, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datapallas.connection.folder import Folder
+    from datapallas.oauth.clock import Clock
+    from datapallas.oauth.endpoint import Endpoint
+    from datapallas.oauth.token import AccessToken
+
+__all__ = ["ConnectionTokenSource", "SignOut", "Status", "TokenSource"]
+
+_PACED = (TokenRefused, Unreachable, TlsRefused, ProtocolError)
+
+
+class TokenSource(Protocol):
+    """Gives a valid access token, now."""
+
+    def token(self, *, force: bool = False) -> AccessToken:
+        """A token with enough life to begin a sending. `force` asks for a new one: a server refused the last."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SignOut:
+    """What became of a sign-in.
+
+    Attributes:
+        forgotten: there was one, and it is gone from this machine.
+        revoked: the provider has ended it too.
+        reason: why it was not revoked; empty when it was, or when nobody was signed in.
+    """
+
+    forgotten: bool
+    revoked: bool
+    reason: str = ""
+
+
+class ConnectionTokenSource:
+    """The token source of the connection `code`. Safe to share among threads."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        code: str,
+        endpoint: Endpoint,
+        clock: Clock,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._folder, self._code, self._endpoint, self._clock = folder, code, endpoint, clock
+        self._lock = threading.Lock()  # guards what follows
+        self._held: AccessToken | None = None
+        self._flight: Flight[AccessToken] | None = None
+        self._pace = Pace(chance)
+        self._rotation = Rotation(folder, code, endpoint)
+
+    def token(self, *, force: bool = False) -> AccessToken:
+        """A token with enough life to begin a sending; its refresh token is stored already.
+
+        `force` asks for a new one because a server refused the last; a refresh that is under way serves for that,
+        and more than three in a minute are not made.
+        Raises what `Rotation.run` raises; while it is too early to ask again, the last failure (fact `retry_in`).
+        """
+        return self._get(force=force, even_parked=False, paced=True)
+
+    def refresh(self) -> AccessToken:
+        """Ask the provider now, because a person said so: also when parked, and without waiting for the pace."""
+        return self._get(force=True, even_parked=True, paced=False)
+
+    def status(self) -> Status:
+        """What is known without asking the provider, and without waiting for whoever holds the lock.
+
+        Raises UnknownConnection, BrokenConnection.
+        """
+        return status_of(Update(self._folder.store, self._folder.seals, self._code), self._clock.wall())
+
+    def sign_out(self) -> SignOut:
+        """End the sign-in: at the provider where that is possible, and on this machine whatever happens there."""
+        with self._lock:
+            self._held = None
+        with self._folder.locked_update(self._code) as update:
+            there = getattr(update.connection.credential, "refresh_token", None) is not None
+            reason = self._revoke(update) if there else ""
+            if there:
+                update.forget_sign_in()
+            return SignOut(forgotten=there, revoked=there and not reason, reason=reason)
+
+    def _revoke(self, update: Update) -> str:
+        """Why the provider has not ended the sign-in; empty when it has (RFC 7009)."""
+        try:
+            client = opened_client(self._folder, update.connection)
+            url = provider.revoke_url(client)
+            if not url:
+                return "the provider has no address for that; remove the application on its account page"
+            form = revocation(client, update.opened().value)
+            answer = self._endpoint.post(url, form)
+            if answer.status != 200:  # noqa: PLR2004 - RFC 7009 section 2.2: 200, also for a token that is gone
+                read_object(answer.status, answer.headers, answer.body)
+        except DataPallasError as problem:
+            return problem.message
+        return ""
+
+    def _get(self, *, force: bool, even_parked: bool, paced: bool) -> AccessToken:
+        with self._lock:
+            flight = self._flight
+            if flight is None:
+                now = self._clock.monotonic()
+                held = self._held
+                good = held is not None and held.reusable(now)
+                if held is not None and good and not (force and (not paced or self._pace.may_force(now))):
+                    return held
+                if paced:
+                    self._pace.check(now)
+                flight = Flight(lambda: self._fly(even_parked=even_parked), f"refresh-{self._code}")
+                self._flight = flight
+                flight.start()
+        return flight.result()
+
+    def _fly(self, *, even_parked: bool) -> AccessToken:
+        """In the flight's own thread: refresh, and note how it went."""
+        try:
+            token = self._rotation.run(even_parked=even_parked)
+        except DataPallasError as problem:
+            with self._lock:
+                if isinstance(problem, _PACED):
+                    self._pace.failed(problem, self._clock.monotonic(), self._rotation.requests)
+            problem.facts.setdefault("connection", self._code)
+            raise
+        else:
+            with self._lock:
+                self._pace.succeeded()
+                self._held = token
+            return token
+        finally:
+            with self._lock:
+                self._flight = None
