@@ -7,6 +7,7 @@ else the user's own data folder.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from datapallas.connection import provider as providers
 from datapallas.connection.folder import Broken, Folder, kebab
 from datapallas.connection.model import Connection, OAuth2Client, Password, Provider
-from datapallas.errors import ConfigurationError, UsageError
+from datapallas.errors import ConfigurationError, DataPallasError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from datapallas.mail.mailbox import AsyncMailbox, Mailbox
     from datapallas.mail.transport import LoginSource
     from datapallas.oauth.endpoint import Endpoint
+    from datapallas.oauth.sign_in import SignedIn, SignIn
     from datapallas.oauth.source import ConnectionTokenSource
     from datapallas.oauth.status import Status
 
@@ -82,6 +84,26 @@ class Home:
             if (folder / CONNECTIONS).is_dir():
                 return cls(folder, environ)
         return cls(_user_data_folder(environ), environ)
+
+    @classmethod
+    def around(cls, file: Path, environ: Mapping[str, str]) -> Home | None:
+        """The home that a connection file lies in; None when it is not there, or not in a home."""
+        folder = file.expanduser().absolute().parent
+        if folder.parts[-2:] == CONNECTIONS.parts and file.expanduser().exists():
+            return cls(folder.parent.parent, environ)
+        return None
+
+    def code_of(self, file: Path) -> str:
+        """The code of the connection in `file`: as seen from the current folder, else from the home."""
+        here = file.expanduser()
+        return self.folder.code_of(here if here.is_absolute() or here.exists() else self.root / here)
+
+    def facts(self, code: str) -> dict[str, str]:
+        """The names that make the advice about a failure exact; as many as can be known. Never raises ours."""
+        try:
+            return facts_of(self.folder.load(code))
+        except DataPallasError:
+            return {"connection": code}
 
     @functools.cached_property
     def folder(self) -> Folder:
@@ -177,6 +199,24 @@ class Home:
         """Every connection with the state of its sign-in; needs no key and asks nobody."""
         return [self._row(entry) for entry in self.folder.entries()]
 
+    def sign_in(self, way: SignIn, code: str, wanted: Connection, *, drop_sign_in: bool) -> SignedIn:
+        """Sign in to `code` with the settings of `wanted`, which are saved with it.
+
+        When the sign-in fails, the settings are as they were before; but a stored sign-in that the new settings
+        ended (`drop_sign_in`) is gone.
+        """
+        before = self.folder.load(code)
+        if wanted == before:
+            return way.connect(self.folder, code)
+        saved = self.folder.save(wanted, drop_sign_in=drop_sign_in)
+        try:
+            return way.connect(self.folder, code)
+        except BaseException:  # Ctrl-C too
+            with contextlib.suppress(DataPallasError):  # what stopped the sign-in is the one to be told
+                if self.folder.load(code) == saved:  # nobody else has changed it meanwhile
+                    self.folder.save(before, drop_sign_in=True)
+            raise
+
     def _row(self, entry: Entry) -> Row:
         found = entry.connection
         if isinstance(found, Broken):
@@ -187,7 +227,10 @@ class Home:
                 ok=False,
                 state=f"broken file{where}: {found.reason}",
             )
-        ok, state = self._state(found)
+        try:
+            ok, state = self._state(found)
+        except DataPallasError as problem:  # two files with one code; it does not hide the others
+            ok, state = False, problem.message
         warnings = tuple(
             f"a secret stands in clear in {entry.path.name} ({name}); it is sealed at the next save."
             for name in entry.plain
@@ -210,6 +253,24 @@ class Home:
                 return bool(password or not user), "password set" if password else "no password"
             case OAuth2Client():
                 return _sign_in_state(self.tokens(connection.code).status())
+
+
+def facts_of(connection: Connection) -> dict[str, str]:
+    """What `datapallas.explain` fills into its advice."""
+    facts = {
+        "connection": connection.code,
+        "mailbox": connection.mailbox,
+        "provider": connection.provider.value,
+        "sender": connection.from_address or connection.mailbox,
+    }
+    if isinstance(connection.credential, OAuth2Client):
+        client = connection.credential
+        facts |= {
+            "tenant": client.tenant_id,
+            "client_id": client.client_id,
+            "redirect_uri": client.redirect_uri or providers.redirect_uri_to_register(client),
+        }
+    return {name: value for name, value in facts.items() if value}
 
 
 def _sign_in_state(status: Status) -> tuple[bool, str]:

@@ -9,7 +9,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datapallas.home import Home
+from datapallas.errors import DataPallasError
+from datapallas.home import Home, facts_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -39,6 +40,7 @@ class Opening:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _complete(problem, self._mailbox)
         if self._mailbox is not None:
             self._mailbox.close()
 
@@ -50,8 +52,16 @@ class Opening:
     async def __aexit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
+        _complete(problem, self._async_mailbox)
         if self._async_mailbox is not None:
             await self._async_mailbox.close()
+
+
+def _complete(problem: BaseException | None, mailbox: Mailbox | AsyncMailbox | None) -> None:
+    """Give a failure that leaves the block the names of its connection, so that its explanation is exact."""
+    if isinstance(problem, DataPallasError) and mailbox is not None:
+        for name, value in facts_of(mailbox.connection).items():
+            problem.facts.setdefault(name, value)
 
 
 def open(connection: str | None = None, *, home: str | os.PathLike[str] | None = None) -> Opening:  # noqa: A001

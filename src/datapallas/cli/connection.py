@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datapallas.cli.options import current_home
-from datapallas.cli.output import json_option, note, read_secret, show_json, show_pairs, show_table
+from datapallas.cli.output import json_option, note, read_secret, say, show_json, show_pairs, show_table
 from datapallas.connection.fields import FIELDS, with_fields, with_provider
 from datapallas.connection.model import Connection, OAuth2Client, Password, Provider
 from datapallas.secret import Secret
@@ -56,13 +56,13 @@ def create(name: str, provider: str | None, make_default: bool, as_json: bool, *
     if as_json:
         show_json({"ok": True, "code": made.code, "path": str(path), "default": made.default})
         return
-    print(f"Created {made.code} ({path}).")
+    say(f"Created {made.code} ({path}).")
     if made.default:
-        print("It is the default connection.")
+        say("It is the default connection.")
     if isinstance(made.credential, OAuth2Client):
-        print(f"Next, sign in:\n  datapallas system oauth2 sign-in --connection {made.code}")
+        say(f"Next, sign in:\n  datapallas system oauth2 sign-in --connection {made.code}")
     else:
-        print(f"Next, try it:\n  datapallas system test-email --connection {made.code}")
+        say(f"Next, try it:\n  datapallas system test-email --connection {made.code}")
 
 
 def _changed(connection: Connection, given: dict[str, Any]) -> Connection:
@@ -94,8 +94,8 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
         show_json({"home": str(home.root), "connections": [dataclasses.asdict(row) for row in rows]})
         return
     if not rows:
-        print(f"No connections in {home.root}.")
-        print(
+        say(f"No connections in {home.root}.")
+        say(
             "Make one:\n  datapallas connection create office365 --provider MICROSOFT --tenant-id ... --client-id ..."
         )
         return
@@ -171,7 +171,7 @@ def set_(code: str, changes: tuple[str, ...], provider: str | None, as_json: boo
     if as_json:
         show_json(_facts(home, saved))
     else:
-        print(f"Saved {home.folder.path_of(code)}.")
+        say(f"Saved {home.folder.path_of(code)}.")
 
 
 @click.command("default", help="Make a connection the one that is used when none is named.")
@@ -183,7 +183,7 @@ def default(code: str, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         show_json({"ok": True, "default": code})
     else:
-        print(f"{code} is the default connection.")
+        say(f"{code} is the default connection.")
 
 
 @click.command("duplicate", help="Copy a connection under a new name, without its secrets.")
@@ -197,7 +197,7 @@ def duplicate(code: str, name: str, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         show_json({"ok": True, "code": made.code, "path": str(home.folder.path_of(made.code))})
     else:
-        print(f"Created {made.code} without secrets. Sign in, or set its password.")
+        say(f"Created {made.code} without secrets. Sign in, or set its password.")
 
 
 @click.command("delete", help="Delete a connection and its sign-in.")
@@ -210,6 +210,6 @@ def delete(code: str, force: bool, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         show_json({"ok": True, "deleted": code})
     else:
-        print(
+        say(
             f"Deleted {code}. The sign-in was not revoked at the provider; for that, sign out before deleting."
         )

@@ -13,11 +13,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from datapallas.cli.output import plain, show_table
+from datapallas.cli.output import json_option, note, plain, show_json, show_table
 from datapallas.errors import EX_SOFTWARE
 
 if TYPE_CHECKING:
@@ -35,35 +35,66 @@ print(receipt.outcomes[0].outcome.value.lower(), receipt.outcomes[0].address)
 """
 
 
+_WANTED = 3  # messages the steps send
+
+
 class _Failed(Exception):
     """A step did not do what it should; its exit code."""
 
 
 @click.command("demo", help="Show the main job from start to end, against the sandbox. Asks nothing.")
-def demo() -> int:
+@json_option
+def demo(as_json: bool) -> int:  # noqa: FBT001
     """Create, sign in, test, send, use the library, and look at what arrived; 0 when all of it worked."""
     from datapallas.sandbox import Sandbox
 
     with contextlib.ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="datapallas-demo-")))
         sandbox = stack.enter_context(Sandbox(home / "sandbox"))
-        steps = _Steps(home, sandbox)
+        steps = _Steps(home, sandbox, quiet=as_json)
+        problem = ""
         try:
             for title, words in steps.all():
-                print(f"\n=== {title}")
-                steps.run(words)
-        except _Failed as problem:
-            print(f"\nThe demo stopped: the last command ended with {problem}.", file=sys.stderr)
-            return EX_SOFTWARE
-        return _show_arrived(sandbox)
+                steps.run(title, words)
+        except _Failed as failed:
+            problem = f"The demo stopped: the last command ended with {failed}."
+        rows = _arrived(sandbox)
+        if not problem and len(rows) != _WANTED:
+            problem = f"{_WANTED} messages were sent and {len(rows)} arrived."
+        if as_json:
+            show_json(
+                {
+                    "ok": not problem,
+                    "exit_code": EX_SOFTWARE if problem else 0,
+                    "problem": problem,
+                    "steps": steps.done,
+                    "arrived": [row._asdict() for row in rows],
+                }
+            )
+        else:
+            _tell(rows, problem)
+        return EX_SOFTWARE if problem else 0
+
+
+def _tell(rows: list[_Row], problem: str) -> None:
+    print("\n=== What arrived at the sandbox's mail server")
+    show_table(("FROM", "TO", "SUBJECT", "PARTS"), rows)
+    if problem:
+        note("", problem)
+        return
+    print(
+        "\nAll of it worked. With a mailbox of your own: docs/setup-microsoft.md, setup-google.md, setup-generic.md."
+    )
 
 
 class _Steps:
     """The commands of the demo, and the world they run in: a fresh home, a scripted person at the browser."""
 
-    def __init__(self, home: Path, sandbox: Sandbox) -> None:
+    def __init__(self, home: Path, sandbox: Sandbox, *, quiet: bool) -> None:
         self.home = home
         self.sandbox = sandbox
+        self.quiet = quiet
+        self.done: list[dict[str, Any]] = []
         (home / "body.html").write_text(_HTML, encoding="utf-8")
         (home / "figures.csv").write_text("month,total\nOctober,1204\nNovember,1377\n", encoding="utf-8")
         person = f"{shlex.quote(sys.executable)} -m datapallas.sandbox.person %s"
@@ -102,34 +133,46 @@ class _Steps:
             ],
         )
 
-    def run(self, words: list[str]) -> None:
-        """Show the command, run it, show what it prints; raises `_Failed` when it fails."""
+    def run(self, title: str, words: list[str]) -> None:
+        """Show the command, run it, show what it prints (or keep it all, when quiet); raises `_Failed` when it fails."""
         if words == ["python"]:
-            print("".join(f"  {line}\n" for line in _LIBRARY.splitlines()), flush=True)
+            shown = "".join(f"  {line}\n" for line in _LIBRARY.splitlines())
             command = [sys.executable, "-c", _LIBRARY]
         else:
-            print(f"$ datapallas {shlex.join(words)}", flush=True)
+            shown = f"$ datapallas {shlex.join(words)}"
             command = [sys.executable, "-m", "datapallas", *words]
-        done = subprocess.run(command, env=self.environ, cwd=self.home, stderr=subprocess.STDOUT, check=False)  # noqa: S603
+        if not self.quiet:
+            print(f"\n=== {title}\n{shown}", flush=True)
+        done = subprocess.run(  # noqa: S603 - ourselves
+            command,
+            env=self.environ,
+            cwd=self.home,
+            stdout=subprocess.PIPE if self.quiet else None,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        self.done.append(
+            {"title": title, "command": shown.strip(), "exit_code": done.returncode, "output": done.stdout}
+        )
         if done.returncode:
             raise _Failed(done.returncode)
 
 
-def _show_arrived(sandbox: Sandbox) -> int:
-    print("\n=== What arrived at the sandbox's mail server")
-    rows = [
-        (mail.sender, ", ".join(mail.recipients), str(mail.message["Subject"]), _contents(mail.message))
+class _Row(NamedTuple):
+    """One message that arrived."""
+
+    sender: str
+    recipients: str
+    subject: str
+    parts: str
+
+
+def _arrived(sandbox: Sandbox) -> list[_Row]:
+    return [
+        _Row(mail.sender, ", ".join(mail.recipients), str(mail.message["Subject"]), _contents(mail.message))
         for mail in sandbox.messages
     ]
-    show_table(("FROM", "TO", "SUBJECT", "PARTS"), rows)
-    wanted = 3
-    if len(rows) != wanted:
-        print(f"{wanted} messages were sent and {len(rows)} arrived.", file=sys.stderr)
-        return EX_SOFTWARE
-    print(
-        "\nAll of it worked. With a mailbox of your own: docs/setup-microsoft.md, setup-google.md, setup-generic.md."
-    )
-    return 0
 
 
 def _contents(message: object) -> str:

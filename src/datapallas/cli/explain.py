@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from datapallas.cli.output import json_option, note, show_json
+from datapallas.cli.output import json_option, note, say, show_json
 
 _LONGEST = 1_000_000  # characters of a pasted log that are looked at
 
@@ -30,5 +30,5 @@ def explain(text: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001
     if as_json:
         show_json([diagnosis.to_dict() for diagnosis in found])
     else:
-        print("\n\n".join(diagnosis.render() for diagnosis in found))
+        say("\n\n".join(diagnosis.render() for diagnosis in found))
     return 0

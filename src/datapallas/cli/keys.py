@@ -7,7 +7,7 @@ import dataclasses
 import click
 
 from datapallas.cli.options import current_home
-from datapallas.cli.output import json_option, show_json, show_table
+from datapallas.cli.output import json_option, say, show_json, show_table
 from datapallas.errors import EX_CONFIG
 
 
@@ -29,8 +29,8 @@ def init(abandon: bool, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         show_json({"ok": True, "kid": made.primary, "source": made.source})
     else:
-        print(f"Made key {made.primary} in {made.source}.")
-        print(
+        say(f"Made key {made.primary} in {made.source}.")
+        say(
             "Back it up apart from the connections: with both, the secrets can be read; without it, they cannot."
         )
 
@@ -49,7 +49,7 @@ def verify(as_json: bool) -> int:  # noqa: FBT001
         rows = [(one.connection, one.field, one.kid, one.problem or "opens") for one in checked]
         show_table(("CONNECTION", "SECRET", "KEY", "RESULT"), rows)
     else:
-        print("There is no sealed value yet.")
+        say("There is no sealed value yet.")
     return EX_CONFIG if bad else 0
 
 
@@ -64,10 +64,8 @@ def rotate(as_json: bool) -> int:  # noqa: FBT001
     if as_json:
         show_json({"ok": not done.failed, **dataclasses.asdict(done)})
     else:
-        print(
-            f"{'Finished an earlier rotation' if done.resumed else 'Rotated'}: key {done.primary} seals now."
-        )
-        print(f"Sealed again: {done.resealed}. No longer needed: {', '.join(done.retired) or 'none'}.")
+        say(f"{'Finished an earlier rotation' if done.resumed else 'Rotated'}: key {done.primary} seals now.")
+        say(f"Sealed again: {done.resealed}. No longer needed: {', '.join(done.retired) or 'none'}.")
         for one in done.failed:
-            print(f"Not opened, left as it was: {one.connection} {one.field}: {one.problem}")
+            say(f"Not opened, left as it was: {one.connection} {one.field}: {one.problem}")
     return EX_CONFIG if done.failed else 0

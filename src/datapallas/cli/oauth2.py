@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datapallas.cli.options import Chosen, connection_options
-from datapallas.cli.output import json_option, note, plain, read_secret, show_json, show_pairs
+from datapallas.cli.output import json_option, note, plain, read_secret, say, show_json, show_pairs, the_run
 from datapallas.connection.fields import with_fields, with_provider
 from datapallas.connection.model import Connection, OAuth2Client, Provider
 from datapallas.errors import EX_NOPERM
@@ -109,11 +109,8 @@ def sign_in(chosen: Chosen, as_json: bool, **given: Any) -> None:  # noqa: FBT00
 
 
 def _into_connection(home: Home, code: str, way: SignIn, given: dict[str, Any], *, as_json: bool) -> None:
-    before = home.folder.load(code)
-    wanted = _with_options(home, before, given)
-    if wanted != before:
-        home.folder.save(wanted, drop_sign_in=given["drop_sign_in"])
-    state = way.connect(home.folder, code)
+    wanted = _with_options(home, home.folder.load(code), given)
+    state = home.sign_in(way, code, wanted, drop_sign_in=given["drop_sign_in"])
     path = home.folder.path_of(code)
     if as_json:
         scopes = state.granted_scope.split()
@@ -121,22 +118,26 @@ def _into_connection(home: Home, code: str, way: SignIn, given: dict[str, Any], 
             {"ok": True, "connection": code, "account": state.account, "path": str(path), "scopes": scopes}
         )
         return
-    print(f"Signed in as {plain(state.account)}")
-    print(f"Saved to {path} (the refresh token is sealed).")
+    say(f"Signed in as {plain(state.account)}")
+    say(f"Saved to {path} (the refresh token is sealed).")
     note(f"Next, try it:\n  datapallas system test-email --connection {code}")
 
 
 def _to_stdout(home: Home, way: SignIn, given: dict[str, Any], *, as_json: bool) -> None:
+    from datapallas.home import facts_of
+
     draft = Connection(code="eml-unsaved", credential=OAuth2Client(provider=Provider(given["provider"])))
-    client = _with_options(home, draft, given).credential
+    wanted = _with_options(home, draft, given)
+    client = wanted.credential
+    the_run().about(lambda: {**facts_of(wanted), "connection": ""})
     if not isinstance(client, OAuth2Client):
         raise click.UsageError("A sign-in needs provider MICROSOFT, GOOGLE or GENERIC.")
     state = way.run(client)
     if as_json:
         show_json({"userEmail": state.account, "refreshToken": state.refresh_token.reveal()})
     else:
-        print(f"userEmail: {plain(state.account)}")
-        print(f"refreshToken: {state.refresh_token.reveal()}")
+        say(f"userEmail: {plain(state.account)}")
+        say(f"refreshToken: {state.refresh_token.reveal()}")
 
 
 def _with_options(home: Home, connection: Connection, given: dict[str, Any]) -> Connection:
@@ -191,7 +192,7 @@ def refresh(chosen: Chosen, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         show_json({"ok": True, **_status_facts(found)})
     else:
-        print(f"{code} works: the provider gave a new token for {plain(found.account)}.")
+        say(f"{code} works: the provider gave a new token for {plain(found.account)}.")
 
 
 @click.command("sign-out", help="Forget the stored sign-in, and revoke it where the provider can.")
@@ -205,10 +206,10 @@ def sign_out(chosen: Chosen, as_json: bool) -> None:  # noqa: FBT001
     if as_json:
         show_json({"ok": True, "connection": code, **dataclasses.asdict(done)})
     elif not done.forgotten:
-        print(f"Nobody was signed in to {code}.")
+        say(f"Nobody was signed in to {code}.")
     else:
-        print(f"Signed out of {code}: the sign-in is gone from this machine.")
-        print(
+        say(f"Signed out of {code}: the sign-in is gone from this machine.")
+        say(
             "The provider has ended it too."
             if done.revoked
             else f"Not revoked at the provider: {done.reason}."

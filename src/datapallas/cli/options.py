@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from datapallas.cli.output import the_run
 from datapallas.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,18 +34,23 @@ class Chosen:
 
     def home(self) -> Home:
         """The home: as given, else the one the connection file lies in, else as found from here."""
-        if self.file is not None and _home_option() is None:
-            folder = self.file.absolute().parent
-            if folder.parts[-2:] == ("config", "connections") and self.file.exists():
-                return find_home(str(folder.parent.parent))
-        return find_home(_home_option())
+        from datapallas.home import Home
+
+        explicit = _home_option()
+        if self.file is not None and explicit is None:
+            around = Home.around(self.file, os.environ)
+            if around is not None:
+                return around
+        return find_home(explicit)
 
     def code(self, home: Home) -> str:
         """The code of the chosen connection; of the default one when none was chosen."""
         if self.file is not None:
-            path = self.file if self.file.is_absolute() or self.file.exists() else home.root / self.file
-            return home.folder.code_of(path)
-        return self.connection or home.folder.default().code
+            code = home.code_of(self.file)
+        else:
+            code = self.connection or home.folder.default().code
+        the_run().about(lambda: home.facts(code))
+        return code
 
 
 def find_home(explicit: str | None = None) -> Home:

@@ -1,10 +1,13 @@
 """What a command shows: lines for people, one JSON document for scripts, and failures with their explanation.
 
-Must stay true: results go to stdout, everything else to stderr; with `--json`, stdout holds exactly one JSON value.
+Must stay true:
+- results go to stdout, everything else to stderr; with `--json`, stdout holds exactly one JSON value;
+- a result that cannot be shown does not undo what was done: the command ends with what it did, or with 74.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -12,17 +15,81 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datapallas.errors import EX_SOFTWARE, EX_USAGE, DataPallasError
+from datapallas.errors import EX_CONFIG, EX_SOFTWARE, EX_TEMPFAIL, EX_USAGE, DataPallasError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+EX_IOERR = 74  # sysexits.h: what was to be shown could not be written
+
+# What a person must change, and what passes when there is room again; anything else of the system is our fault.
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ELOOP})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
+
 json_option = click.option("as_json", "--json", is_flag=True, help="Print one JSON document, for scripts.")
 
 
-def show_json(value: Any) -> None:
+class Run:
+    """One command from start to end: how it shows things, and which connection it is about."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.output_lost = False
+        self._about: Callable[[], Mapping[str, str]] = dict
+
+    def about(self, facts: Callable[[], Mapping[str, str]]) -> None:
+        """Note how to learn the names of the connection in play, so that a failure is explained with them."""
+        self._about = facts
+
+    def facts(self) -> Mapping[str, str]:
+        """What is known about the connection in play; nothing when there is none."""
+        return self._about()
+
+    def finished(self, code: int) -> int:
+        """Write what is still waiting to be written; the exit code, which says when that failed."""
+        _flush(self)
+        return code or (EX_IOERR if self.output_lost else 0)
+
+    def failed(self, problem: BaseException) -> int:
+        """Explain what ended the command; its exit code."""
+        code = show_failure(problem, self)
+        _flush(self)
+        return code
+
+
+def the_run() -> Run:
+    """The command that is running."""
+    context = click.get_current_context(silent=True)
+    found = context.find_object(Run) if context else None
+    return found or Run(as_json=False)
+
+
+def say(text: str = "", *, run: Run | None = None) -> None:
+    """Print a result to stdout. Never raises: the mail may be out, and nobody must send it again for a full disk."""
+    try:
+        print(text)
+    except OSError as problem:
+        _lost(problem, run or the_run())
+
+
+def _flush(run: Run) -> None:
+    try:
+        sys.stdout.flush()
+    except OSError as problem:
+        _lost(problem, run)
+
+
+def _lost(problem: OSError, run: Run) -> None:
+    """Nobody reads stdout any more. The reader left (head, less): that is fine; anything else is told once."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not isinstance(problem, BrokenPipeError):
+        run.output_lost = True
+        note(f"The result could not be written: {problem.strerror}. What the command does was done.")
+
+
+def show_json(value: Any, run: Run | None = None) -> None:
     """Print one JSON document to stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    say(json.dumps(value, indent=2, ensure_ascii=False, default=str), run=run)
 
 
 def note(*lines: str) -> None:
@@ -41,7 +108,7 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     cells = [list(headings), *[[plain(cell) for cell in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
     for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def show_pairs(pairs: Mapping[str, object]) -> None:
@@ -50,7 +117,7 @@ def show_pairs(pairs: Mapping[str, object]) -> None:
     width = max((len(name) for name, text in shown.items() if text), default=0)
     for name, text in shown.items():
         if text:
-            print(f"{name + ':':<{width + 1}}  {plain(text)}")
+            say(f"{name + ':':<{width + 1}}  {plain(text)}")
 
 
 def _words(value: object) -> str:
@@ -69,38 +136,46 @@ def _words(value: object) -> str:
             return str(value)
 
 
-def show_failure(problem: BaseException, *, as_json: bool) -> int:
+def show_failure(problem: BaseException, run: Run) -> int:
     """Explain `problem` and return the exit code a script sees."""
-    if isinstance(problem, click.ClickException):
-        return _show_usage(problem, as_json=as_json)
+    if isinstance(problem, click.exceptions.NoArgsIsHelpError):
+        problem.show()
+        return EX_USAGE
+    if isinstance(problem, click.ClickException) and not run.as_json:
+        note(plain(problem.format_message()))
+        if isinstance(problem, click.UsageError) and problem.ctx is not None:
+            note(f"See: {problem.ctx.command_path} --help")
+        return EX_USAGE
     from datapallas.diagnosis.explain import explain
 
+    if isinstance(problem, click.ClickException):
+        problem = UsageError(plain(problem.format_message()))
     if os.environ.get("DATAPALLAS_DEBUG"):
         import traceback
 
         traceback.print_exception(problem)
-    diagnosis = explain(problem)
-    code = problem.exit_code if isinstance(problem, DataPallasError) else EX_SOFTWARE
-    if as_json:
-        show_json({"ok": False, "exit_code": code, "error": diagnosis.to_dict()})
+    diagnosis = explain(problem, run.facts())
+    code = exit_code(problem)
+    if run.as_json:
+        document = {"ok": False, "exit_code": code, "error": diagnosis.to_dict()}
+        receipt = getattr(problem, "receipt", None)
+        show_json(document | (receipt.to_dict() if receipt else {}), run)
     else:
         note(diagnosis.render())
     return code
 
 
-def _show_usage(problem: click.ClickException, *, as_json: bool) -> int:
-    context = problem.ctx if isinstance(problem, click.UsageError) else None
-    if as_json:
-        error = {"id": "usage", "title": problem.format_message()}
-        show_json({"ok": False, "exit_code": EX_USAGE, "error": error})
-        return EX_USAGE
-    if isinstance(problem, click.exceptions.NoArgsIsHelpError):
-        problem.show()
-        return EX_USAGE
-    note(plain(problem.format_message()))
-    if context is not None:
-        note(f"See: {context.command_path} --help")
-    return EX_USAGE
+def exit_code(problem: BaseException) -> int:
+    """What a script sees of `problem` (docs/exit-codes.md)."""
+    match problem:
+        case DataPallasError():
+            return problem.exit_code
+        case OSError(errno=number) if number in _FORBIDDEN:
+            return EX_CONFIG
+        case OSError(errno=number) if number in _FULL:
+            return EX_TEMPFAIL
+        case _:
+            return EX_SOFTWARE
 
 
 def read_secret(source: str, what: str, ask: Callable[..., str] = click.prompt) -> str:

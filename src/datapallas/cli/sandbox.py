@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+import signal
+import sys
 from pathlib import Path
 
 import click
 
-from datapallas.cli.output import json_option, note, show_json, show_pairs
+from datapallas.cli.output import json_option, note, say, show_json, show_pairs
 from datapallas.errors import UsageError
 
 
@@ -32,6 +34,7 @@ def sandbox(folder: Path | None, web_port: int, smtp_port: int, smtps_port: int,
     from datapallas.sandbox.running import Ports
     from datapallas.sandbox.serve import running, wait_for_interrupt
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager ends it as Ctrl-C does
     ports = Ports(web=web_port, smtp=smtp_port, smtps=smtps_port)
     try:
         with running(folder, ports) as (_, serving):
@@ -39,6 +42,7 @@ def sandbox(folder: Path | None, web_port: int, smtp_port: int, smtps_port: int,
                 show_json(serving.to_dict())
             else:
                 _show(serving.to_dict(), serving.create, serving.page)
+            sys.stdout.flush()  # whoever reads it through a pipe waits for it
             note("The sandbox is running. Ctrl-C ends it.")
             wait_for_interrupt()
     except OSError as problem:
@@ -51,8 +55,8 @@ def _show(facts: dict[str, object], create: tuple[str, ...], page: str) -> None:
     show_pairs(
         {name.replace("_", "-"): value for name, value in facts.items() if name not in {"create", "page"}}
     )
-    print("\nPoint a connection at it, sign in (any password), and send:")
-    print(f"  datapallas connection create {shlex.join(create)}")
-    print("  datapallas system oauth2 sign-in --connection eml-sandbox")
-    print("  datapallas send --connection eml-sandbox --to bob@sandbox.example --subject Hello --text Hello")
-    print(f"\nThe mail that arrives: {page}", flush=True)
+    say("\nPoint a connection at it, sign in (any password), and send:")
+    say(f"  datapallas connection create {shlex.join(create)}")
+    say("  datapallas system oauth2 sign-in --connection eml-sandbox")
+    say("  datapallas send --connection eml-sandbox --to bob@sandbox.example --subject Hello --text Hello")
+    say(f"\nThe mail that arrives: {page}")

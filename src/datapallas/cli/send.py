@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datapallas.cli.options import Chosen, connection_options
-from datapallas.cli.output import json_option, note, plain, show_json
-from datapallas.errors import EX_TEMPFAIL, EX_UNAVAILABLE
+from datapallas.cli.output import json_option, note, plain, say, show_json, the_run
+from datapallas.errors import EX_UNAVAILABLE, MessageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datapallas.diagnosis.explain import Diagnosis
+    from datapallas.mail.address import NamedAddress
+    from datapallas.mail.attachment import Attachment
     from datapallas.mail.envelope import Receipt
 
+_STDIN = Path("-")
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -45,17 +51,17 @@ def send(chosen: Chosen, as_json: bool, show_dialogue: bool, **given: Any) -> in
     from datapallas.mail.message import Message
 
     message = Message(
-        to=given["to"],
-        cc=given["cc"],
-        bcc=given["bcc"],
+        to=_people(given["to"]),
+        cc=_people(given["cc"]),
+        bcc=_people(given["bcc"]),
         subject=given["subject"],
         text=_text(given["text"], given["text_file"]),
-        html=_read(given["html_file"]) if given["html_file"] else "",
+        html=_html(given["html_file"], given["text_file"]),
         attachments=given["attach"],
-        inline=dict(_split(item, "=", "--inline") for item in given["inline"]),
-        reply_to=given["reply_to"],
-        sender=given["sender"] or "",
-        headers=dict(_split(item, ":", "--header") for item in given["header"]),
+        inline=[_image(item) for item in given["inline"]],
+        reply_to=_people(given["reply_to"]),
+        sender=given["sender"],
+        headers=[_header(item) for item in given["header"]],
     )
     home = chosen.home()
     with home.mailbox(chosen.code(home), watch=_dialogue if show_dialogue else None) as mailbox:
@@ -85,18 +91,41 @@ def _dialogue(direction: str, line: str) -> None:
 
 
 def _show(receipt: Receipt, *, as_json: bool) -> int:
+    """Show what happened to each recipient; at least one was accepted.
+
+    The exit code is never 75 then: whoever runs the command again would send it twice to those.
+    """
+    code = EX_UNAVAILABLE if receipt.refused else 0
+    reasons = _reasons(receipt)
     if as_json:
-        show_json({"ok": not receipt.refused, **receipt.to_dict()})
-    else:
-        for one in receipt.outcomes:
-            print(f"{one.outcome.value.lower():<9} {one.address}  {plain(one.reply)}")
-        print(f"Message-ID: {receipt.message_id}")
-        if receipt.accepted:
-            print("Accepted means that the mail server took it over; it does not mean delivered.")
+        errors = [reason.to_dict() for reason in reasons]
+        show_json({"ok": not code, "exit_code": code, **receipt.to_dict(), "errors": errors})
+        return code
+    for one in receipt.outcomes:
+        say(f"{one.outcome.value.lower():<9} {one.address}  {plain(one.reply)}")
+    say(f"Message-ID: {receipt.message_id}")
+    say("Accepted means that the mail server took it over; it does not mean delivered.")
+    for reason in reasons:
+        note("", reason.render())
+    return code
+
+
+def _reasons(receipt: Receipt) -> list[Diagnosis]:
+    """Why some were not accepted, each cause once."""
     if not receipt.refused:
-        return 0
-    transient = any(one.error is not None and one.error.transient for one in receipt.outcomes)
-    return EX_TEMPFAIL if transient else EX_UNAVAILABLE
+        return []
+    from datapallas.diagnosis.explain import explain
+
+    facts = the_run().facts()
+    found = [explain(one.error, facts) for one in receipt.refused if one.error is not None]
+    return list({reason.id: reason for reason in reversed(found)}.values())[::-1]
+
+
+def _people(items: Sequence[str]) -> list[NamedAddress]:
+    """The addresses of an option; each item may hold several, separated by commas."""
+    from datapallas.mail.address import parse_many, parse_one
+
+    return [one for item in items for one in (parse_many(item) or (parse_one(item),))]
 
 
 def _text(text: str | None, file: Path | None) -> str:
@@ -105,17 +134,38 @@ def _text(text: str | None, file: Path | None) -> str:
     return _read(file) if file else text or ""
 
 
+def _html(file: Path | None, text_file: Path | None) -> str:
+    if file is not None and file == text_file == _STDIN:
+        raise click.UsageError("Standard input can be the text or the HTML, not both.")
+    return _read(file) if file else ""
+
+
 def _read(path: Path) -> str:
+    """A body: UTF-8, with or without the mark some editors put first."""
     try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
+        data = sys.stdin.buffer.read() if path == _STDIN else path.read_bytes()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        raise click.UsageError(f"{path} is not UTF-8 text (byte {problem.start}).") from problem
+        reason = f"it is not UTF-8 text (byte {problem.start})"
     except OSError as problem:
-        raise click.UsageError(f"Cannot read {path}: {problem.strerror}.") from problem
+        reason = problem.strerror or "it cannot be read"
+    raise MessageError(f"The body cannot be read from {path}: {reason}.", code="body", path=path)
+
+
+def _header(item: str) -> tuple[str, str]:
+    name, value = _split(item, ":", "--header NAME:VALUE")
+    return name.strip(" \t"), value.strip(" \t")  # and nothing else: a line break is refused, never repaired
+
+
+def _image(item: str) -> tuple[str, Attachment]:
+    from datapallas.mail.attachment import Attachment
+
+    cid, path = _split(item, "=", "--inline CID=FILE")
+    return cid, Attachment.of(Path(path))
 
 
 def _split(item: str, mark: str, option: str) -> tuple[str, str]:
     name, found, value = item.partition(mark)
     if not found or not name.strip():
-        raise click.UsageError(f"{option} takes NAME{mark}VALUE, not {item!r}.")
-    return name.strip(), value.strip()
+        raise click.UsageError(f"Write {option}, not {item!r}.")
+    return name, value

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datapallas.sandbox.provider import Provider
 
 PREFIX = "/_sandbox/"
+_FILES = {"/style.css": "text/css", "/icon.svg": "image/svg+xml"}  # they lie beside this module
 
 
 class Control:
@@ -47,9 +48,9 @@ class Control:
     def _page(self, path: str) -> Answer:
         if path == "/":
             return page_answer(pages.mails(self._inbox.mails, self.smtp))
-        if path == "/style.css":
-            style = Path(__file__).with_name("style.css").read_bytes()
-            return Answer(200, {"Content-Type": "text/css", "X-Content-Type-Options": "nosniff"}, style)
+        if path in _FILES:
+            content = Path(__file__).with_name(path[1:]).read_bytes()
+            return Answer(200, {"Content-Type": _FILES[path], "X-Content-Type-Options": "nosniff"}, content)
         mail = self._mail(path.removeprefix("/mail/"))
         if path.startswith("/mail/") and mail is not None:
             return page_answer(pages.mail(mail))

@@ -34,7 +34,7 @@ def _page(title: str, body: str, *, wide: bool = False) -> str:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{_text(title)}</title>"
-        '<link rel="stylesheet" href="/style.css"><link rel="icon" href="data:,"></head>\n'
+        '<link rel="stylesheet" href="/style.css"><link rel="icon" href="/icon.svg"></head>\n'
         f"<body><header{width}>DataPallas sandbox: nothing here leaves this computer</header>\n"
         f"<main{width}>\n<h1>{_text(title)}</h1>\n{body}\n</main></body></html>\n"
     )

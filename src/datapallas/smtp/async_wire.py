@@ -85,14 +85,14 @@ class AsyncWire(asyncio.BufferedProtocol):
         self._transport = transport
         self._poll = select.poll()
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        peer = str(transport.get_extra_info("peername")[0])
+        peer = str((transport.get_extra_info("peername") or [""])[0])  # none when it is gone already
         self.loopback = peer == "::1" or peer.startswith(("127.", "::ffff:127."))
         transport.set_write_buffer_limits(high=0)  # be told whenever something waits here
 
     @property
     def literal(self) -> str:
         """Our own address as a literal (RFC 5321 section 4.1.3)."""
-        address = str(self._transport.get_extra_info("sockname")[0]).partition("%")[0]
+        address = str((self._transport.get_extra_info("sockname") or ["127.0.0.1"])[0]).partition("%")[0]
         return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
     async def secure(self, target: Target, seconds: float) -> None:
@@ -219,7 +219,7 @@ class AsyncWire(asyncio.BufferedProtocol):
 
     async def quiet(self) -> bool:
         """Say whether the server has said nothing since we last read, as it must when nothing was asked."""
-        if self._poll.poll(0):
+        if self._inbox.broken is None and self._poll.poll(0):
             # The loop has not told us yet; the second turn is the one in which it does.
             await asyncio.sleep(0)
             await asyncio.sleep(0)

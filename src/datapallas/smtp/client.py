@@ -11,7 +11,7 @@ sign-in then); a reply that has no place in the table ends the session; no secre
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -99,7 +99,6 @@ class Exchange(NamedTuple):
     Attributes:
         asks: replies that `out` makes due; more than `replies` when we go on without waiting for all.
         wait: the field of `Deadlines` that bounds the waiting.
-        masked: True when the line is a secret and must not be shown.
     """
 
     out: Sequence[Octets]
@@ -143,6 +142,7 @@ class Client:
         loopback: set by the driver: the other end of the connection is this machine.
         lost: set by a driver that gives fewer replies than asked for.
         midway: True while a text is partly out, so that nothing else may be said.
+        mask: takes our secrets out of what a server says, while there is one it may repeat.
     """
 
     def __init__(self, target: Target, watch: Watch | None = None) -> None:
@@ -152,6 +152,7 @@ class Client:
         self.features = Features()
         self.secured = self.loopback = self.midway = False
         self.lost: Lost | None = None
+        self.mask: Callable[[str], str] = str
 
     @property
     def closed(self) -> bool:
@@ -166,24 +167,25 @@ class Client:
         if self.watch is not None:
             for reply in replies:
                 for line in reply.wire_lines():
-                    self.watch("S", line)
+                    self.watch("S", self.mask(line))
         state = self.state
         for verb, reply in zip(said, replies, strict=False):
             code = reply.code
             after = TRANSITIONS.get((state, verb, code // 100))
             if after is None:
-                raise self._misplaced(verb, reply)
+                raise self.misplaced(verb, reply)
             if code == CLOSING:  # what else the server says has no order
                 self.state = State.CLOSED
                 return
             state = after
         self.state = state
 
-    def _misplaced(self, said: str, reply: Reply) -> ProtocolError:
+    def misplaced(self, said: str, reply: Reply) -> ProtocolError:
+        """Make the error for a reply that has no meaning where it stands, and end the session."""
         self.state = State.CLOSED
         return ProtocolError(
             f"The mail server answered {said} with {reply.code}, which has no meaning there.",
-            raw="\n".join(reply.wire_lines()),
+            raw=self.mask("\n".join(reply.wire_lines())),
             **self.where,
         )
 

@@ -208,6 +208,8 @@ class Connection(asyncio.BufferedProtocol):
         elif isinstance(event, Closed):
             await self._flush(server)
         else:
+            if isinstance(event, MessageAsked):  # may take long: what is said already must not wait for it
+                await self._flush(server)
             server.answer(await self._ask(policy, event))
 
     async def _ask(self, policy: Policy, question: Question) -> Reply | Verdict:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from datapallas.connection.model import Security
-from datapallas.errors import ProtocolError, SmtpUnsupported, TlsRefused
+from datapallas.errors import DataPallasError, ProtocolError, SmtpUnsupported, TlsRefused
 from datapallas.secret import MASK
 from datapallas.smtp import command, sasl
 from datapallas.smtp.client import CONNECT, Client, Conversation, Handshake, State
@@ -88,9 +88,18 @@ def _sign_in(client: Client, login: Login) -> Conversation[None]:
         error.facts.update(client.where)
         raise
     exchange = _Exchange(client, name, login)
-    reply = yield from exchange.run()
+    client.mask = exchange.mask
+    try:
+        reply = yield from exchange.run()
+    except DataPallasError as error:
+        error.raw = exchange.mask(error.raw)
+        raise
+    finally:
+        client.mask = str
     if not reply.positive:
-        refusal = client.refused(command.AUTH, exchange.masked(reply), mechanism=name, user=login.user)
+        lines = tuple(exchange.mask(line) for line in reply.lines)
+        masked = Reply(reply.code, lines, reply.enhanced)
+        refusal = client.refused(command.AUTH, masked, mechanism=name, user=login.user)
         refusal.challenge = exchange.challenge
         if exchange.challenge:
             refusal.raw += f" {exchange.challenge}"
@@ -125,11 +134,15 @@ class _Exchange:
         reply = yield from self._client.say(line + b"\r\n", command.AUTH, "auth", shown=shown)
         for _ in range(_MOST_CHALLENGES):
             if reply.code != _CONTINUE:
+                if self._client.state is State.SIGNING:  # another 3yz
+                    raise self._client.misplaced(command.AUTH, reply)
                 return reply
             answer = first if first is not None else self._answer(reply)
             first = None
             encoded = b"*" if answer is None else self._encoded(answer)
             reply = yield from self._client.say(encoded + b"\r\n", command.AUTH, "auth", shown=MASK)
+            if answer is None and reply.code == _CONTINUE:  # it was cancelled
+                break
         raise ProtocolError("The mail server never ends the sign-in.", **self._client.where)
 
     def _answer(self, reply: Reply) -> bytes | None:
@@ -138,8 +151,7 @@ class _Exchange:
         except binascii.Error:
             challenge = b""
         if isinstance(self._login, sasl.BearerLogin) and challenge:
-            said = Reply.of(_CONTINUE, challenge.decode(errors="replace"))
-            self.challenge = self.masked(said).text
+            self.challenge = self.mask(Reply.of(_CONTINUE, challenge.decode(errors="replace")).text)
         try:
             return self._mechanism.send(challenge)
         except StopIteration:
@@ -151,17 +163,13 @@ class _Exchange:
         self._secrets = [secret.reveal(), *self._secrets[1:], encoded.decode()]
         return encoded
 
-    def masked(self, reply: Reply) -> Reply:
-        """Take out of a reply what it repeats of our secrets; some servers quote the line they refuse."""
-        lines = tuple(_WORD.sub(self._mask, line) for line in reply.lines)
-        for secret in filter(None, self._secrets[:1]):
-            lines = tuple(line.replace(secret, MASK) for line in lines)
-        return Reply(reply.code, lines, reply.enhanced)
+    def mask(self, text: str) -> str:
+        """Take out of what a server says what it repeats of our secrets; some servers quote the line they refuse."""
+        text = _WORD.sub(self._mask, text)
+        return text.replace(self._secrets[0], MASK) if self._secrets and self._secrets[0] else text
 
     def _mask(self, word: re.Match[str]) -> str:
         # A line may be quoted in part, from its beginning or its end; so any long piece of a secret counts.
-        return (
-            MASK
-            if any(word[0].strip(".") in secret or secret in word[0] for secret in self._secrets if secret)
-            else word[0]
-        )
+        piece = word[0].strip(".")
+        found = any(piece in secret or secret in piece for secret in self._secrets if secret)
+        return MASK if found else word[0]

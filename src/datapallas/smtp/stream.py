@@ -110,6 +110,7 @@ class Session:
             return self._run(transaction(self._usable(), sender, recipients, body))
         except ChunkingRefused:
             # Not accepted, and perhaps read as commands: only a new connection is in step again.
+            self.close()
             self._writes += self._wire.writes
             self._wire.close()
             self._target = dataclasses.replace(self._target, chunking=False)
