@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from datapallas.connection.model import Connection, Password
 from datapallas.errors import RecipientsRefused
 from datapallas.mail.envelope import Outcome
 from datapallas.mail.message import Message
+from datapallas.secret import Secret
 from strangers.installation import ALICE, CODE, Dialogue, Installation, letter, server
-from strangers.mail_server import DOVECOT
+from strangers.mail_server import DOVECOT, PASSWORD
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -52,6 +54,18 @@ def test_one_sign_in_sends_two_hundred_mails(
     assert dialogue.count(f"C: AUTH {mechanism}") == 1
     assert len(provider.log("/token", "refresh_token")) == 1
     assert not any("Bearer" in line for line in dialogue.lines)
+
+
+@pytest.mark.parametrize("port", ["password", DOVECOT])
+def test_a_password_still_works(mail: MailServer, installation: Installation, port: str) -> None:
+    """A connection without OAuth2 signs in with PLAIN or LOGIN, its password sealed in the file."""
+    password = Password(user=ALICE, password=Secret(PASSWORD))
+    connection = Connection(code=CODE, server=server(mail, port), from_address=ALICE, credential=password)
+    installation.home.folder.create(connection)
+    assert PASSWORD not in installation.home.folder.path_of(CODE).read_text()
+    with installation.home.mailbox(CODE) as mailbox:
+        assert mailbox.send(letter()).accepted
+    assert mail.delivered(1)
 
 
 @pytest.mark.parametrize("port", [DOVECOT, "no-chunking", "lockstep", "xoauth2"])

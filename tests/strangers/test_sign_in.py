@@ -10,6 +10,7 @@ import pytest
 
 from datapallas.connection.identity import REFRESH_TOKEN
 from datapallas.errors import SignInAborted, SignInRejected, TokenRefused
+from datapallas.secret import Secret
 from strangers.identity_provider import CLIENT_SECRET, CLIENT_WITH_SECRET, SCOPE
 from strangers.installation import ALICE, CODE, Installation, SilentGuide
 from strangers.person import Page, Person
@@ -45,14 +46,14 @@ def test_a_sign_in_is_kept_sealed(provider: IdentityProvider, installation: Inst
 
 def test_a_client_with_a_secret_signs_in(installation: Installation) -> None:
     """A secret with blanks, a colon and a plus is understood by the provider (HTTP Basic, RFC 6749 section 2.3.1)."""
-    installation.connect(client_id=CLIENT_WITH_SECRET, client_secret=CLIENT_SECRET)
+    installation.connect(client_id=CLIENT_WITH_SECRET, client_secret=Secret(CLIENT_SECRET))
     installation.sign_in()
     assert installation.home.tokens(CODE).token().value
 
 
 def test_a_wrong_secret_is_told_as_such(installation: Installation) -> None:
     """Not the person but the setting is wrong: exit code 78, and nothing is stored."""
-    installation.connect(client_id=CLIENT_WITH_SECRET, client_secret="guessed")
+    installation.connect(client_id=CLIENT_WITH_SECRET, client_secret=Secret("guessed"))
     with pytest.raises(TokenRefused) as caught:
         installation.sign_in()
     assert caught.value.error == "invalid_client"
@@ -80,10 +81,16 @@ def test_a_person_who_says_no_is_understood(installation: Installation) -> None:
     assert state(installation) == "signed-out"
 
 
-def test_the_wrong_person_is_turned_away(provider: IdentityProvider, installation: Installation) -> None:
-    """Bob's browser was still signed in: Alice's connection does not become Bob's unless somebody says so."""
+@pytest.mark.parametrize("named", [True, False], ids=["issuer-given", "issuer-found"])
+def test_the_wrong_person_is_turned_away(
+    provider: IdentityProvider, installation: Installation, named: bool
+) -> None:
+    """Bob's browser was still signed in: Alice's connection does not become Bob's unless somebody says so.
+
+    By the book, the address is at userinfo and not in the id_token; where userinfo is, the issuer publishes.
+    """
     installation.connect()
-    bob, issuer = Person("bob@example.test"), provider.issuer
+    bob, issuer = Person("bob@example.test"), provider.issuer if named else ""
     with pytest.raises(SignInRejected) as caught:
         installation.sign_in(bob, issuer=issuer)
     assert caught.value.code == "wrong-account"
@@ -92,8 +99,8 @@ def test_the_wrong_person_is_turned_away(provider: IdentityProvider, installatio
 
 
 def test_a_provider_that_does_not_say_who_signed_in_is_named_as_such(installation: Installation) -> None:
-    """By the book, the address is at userinfo and not in the id_token; without the issuer nobody knows where that is."""
-    installation.connect()
+    """Without the scope openid there is no proof of who signed in; the person is told that it is assumed."""
+    installation.connect(scope="offline_access smtp")
     guide = SilentGuide()
     installation.sign_in(guide=guide)
     assert any("did not say who signed in" in notice for notice in guide.notices)

@@ -167,7 +167,11 @@ class SignIn:
     ) -> claims.Claims | None:
         """Who signed in: the id_token's word, else userinfo's, else nobody's."""
         who = claims.read(tokens.id_token, expected) if tokens.id_token is not None else None
-        if (who and who.addresses) or metadata is None or not metadata.userinfo_url:
+        if who is not None and who.addresses:
+            return who
+        if metadata is None and who is not None:
+            metadata = self._published(who.issuer, expected.client)
+        if metadata is None or not metadata.userinfo_url:
             return who
         with contextlib.suppress(DataPallasError):  # it is an extra; the sign-in does not fail for it
             answer = self.endpoint.get(metadata.userinfo_url, tokens.access_token)
@@ -178,6 +182,17 @@ class SignIn:
             if who is None or told.subject == who.subject:
                 return told
         return who
+
+    def _published(self, issuer: str, client: OAuth2Client) -> Metadata | None:
+        """The metadata of the issuer an id_token names, when it really is the provider the token came from.
+
+        By the book (OpenID Connect Core section 5.4) the address is at userinfo and not in the id_token.
+        """
+        with contextlib.suppress(DataPallasError):
+            metadata = discover(self.endpoint, issuer)
+            if metadata.token_url == provider.token_url(client):
+                return metadata
+        return None
 
     def _tell_skew(self, answer: Answer) -> None:
         if answer.clock_skew:

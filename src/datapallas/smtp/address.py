@@ -7,6 +7,7 @@ that no data of a user can add a command or cut an address short.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 
 from datapallas.errors import AddressError
@@ -56,6 +57,7 @@ class Address:
         return f"{self.local}@{self.domain}"
 
 
+@functools.lru_cache(maxsize=256)
 def wire(text: str) -> str:
     """Give an address as it is written between angle brackets; ASCII unless its local part is not.
 

@@ -109,7 +109,6 @@ class AsyncSession:
             # Not accepted, and perhaps read as commands: only a new connection is in step again.
             self.close()
             self._writes += self._wire.writes
-            self._wire.close()
             self._target = dataclasses.replace(self._target, chunking=False)
             await self._connect()
             return await self._run(transaction(self._client, sender, recipients, body))

@@ -134,8 +134,9 @@ class AsyncWire(asyncio.BufferedProtocol):
 
     def remember(self, target: Target) -> None:
         """Keep the TLS session for the next connection to the same server."""
-        if self._tls is not None and isinstance(target.tls, ClientContext | None):
-            (target.tls or tls_context()).remember(target, self._tls.session)
+        tls = self._tls
+        if tls is not None and isinstance(target.tls, ClientContext | None) and not tls.session_reused:
+            (target.tls or tls_context()).remember(target, tls.session)
 
     async def write(self, octets: Octets, seconds: float) -> None:
         """Hand over all of `octets`. Raises OSError; TimeoutError when the server takes nothing for `seconds`."""

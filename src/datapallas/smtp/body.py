@@ -6,6 +6,7 @@ Must stay true: nothing leaves in DATA that holds a bare CR or LF, or a line tha
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Protocol
 
 from datapallas.errors import MessageError
@@ -17,6 +18,7 @@ Octets = bytes | memoryview
 
 CHUNK = 256 * 1024
 """Octets of one BDAT chunk: large enough for speed, small enough that a refusal wastes little."""
+_STRETCH = 64 * 1024  # octets looked at together
 _SLICE = 16 * 1024  # one TLS record (RFC 8446 section 5.1); smaller pieces are joined
 
 
@@ -46,7 +48,7 @@ class BytesBody:
     __slots__ = ("_data", "eightbit", "size", "smtputf8")
 
     def __init__(self, data: bytes, *, smtputf8: bool = False) -> None:
-        _check_line_ends(data.count(b"\r"), data.count(b"\n"), data.count(b"\r\n"))
+        _check_line_ends(data)
         self._data = data
         self.size = len(data)
         self.smtputf8 = smtputf8
@@ -93,13 +95,10 @@ def stuffed(chunks: Iterable[Octets], limit: int = CHUNK) -> Iterator[bytes]:
     end = b"\r\n"  # the last two octets that went out; a body begins as if after a line end
     for group in pieces(chunks, limit):
         data = b"".join(group)
-        returns, feeds, pairs = data.count(b"\r"), data.count(b"\n"), data.count(b"\r\n")
         broken = end[-1:] == b"\r"  # a line end that two pieces share
-        if broken:
-            if data[:1] != b"\n":
-                raise _bare()
-            feeds -= 1
-        _check_line_ends(returns - (data[-1:] == b"\r"), feeds, pairs)
+        if broken and data[:1] != b"\n":
+            raise _bare()
+        _check_line_ends(data, broken, len(data) - (data[-1:] == b"\r"))
         ended, end = end, (end + data)[-2:] if len(data) < 2 else data[-2:]  # noqa: PLR2004
         if b"\r\n." in data:
             data = data.replace(b"\r\n.", b"\r\n..")
@@ -113,8 +112,17 @@ def stuffed(chunks: Iterable[Octets], limit: int = CHUNK) -> Iterator[bytes]:
     yield b".\r\n" if end == b"\r\n" else b"\r\n.\r\n"
 
 
-def _check_line_ends(returns: int, feeds: int, pairs: int) -> None:
-    if not returns == feeds == pairs:
+def _check_line_ends(data: bytes, start: int = 0, end: int | None = None) -> None:
+    """Raise unless every CR and LF of `data[start:end]` is in a CR LF.
+
+    By the decoder that Python's text files are made of: in one pass it notes the kinds of line end it meets, at a
+    quarter of the cost of counting CR, LF and CR LF (bench/README.md). A slice at a time: the text is not held twice.
+    """
+    meter = io.IncrementalNewlineDecoder(None, translate=False)
+    for at in range(start, len(data) if end is None else end, _STRETCH):
+        meter.decode(data[at : min(at + _STRETCH, len(data) if end is None else end)].decode("latin-1"))
+    meter.decode("", final=True)
+    if meter.newlines not in {None, "\r\n"}:
         raise _bare()
 
 

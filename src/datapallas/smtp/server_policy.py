@@ -59,7 +59,7 @@ class Limits:
         recipients: of one message; at least 100 (RFC 5321 section 4.5.3.1.8).
         logins: refused AUTHs before the session ends; Postfix's smtpd_hard_error_limit does the same.
         errors: bad commands before the session ends.
-        idle_commands: NOOP, RSET, VRFY, HELP between two messages before the session ends.
+        idle_commands: NOOP, RSET, VRFY, HELP and EHLO between two messages before the session ends.
     """
 
     command_line: int = 1000

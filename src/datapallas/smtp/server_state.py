@@ -58,7 +58,8 @@ _KNOWN = ALWAYS.union(*TRANSITIONS.values())
 _WITHOUT_TLS = frozenset({c.EHLO, c.HELO, c.STARTTLS, c.NOOP, c.QUIT, c.RSET})
 # What a pipelining client has already sent when MAIL or RCPT is refused; answering it is no error of the client.
 _PIPELINED = frozenset({c.RCPT, c.DATA, c.BDAT})
-_IDLE = frozenset({c.NOOP, c.RSET, c.VRFY, c.HELP, c.EHLO, c.HELO})
+_IDLE = frozenset({c.NOOP, c.VRFY, c.HELP})
+_IDLE_BETWEEN = _IDLE | {c.RSET, c.EHLO, c.HELO}  # in a message they give it up, as after a refusal
 
 
 def forgivable(verb: str, state: State) -> bool:
@@ -68,7 +69,7 @@ def forgivable(verb: str, state: State) -> bool:
 
 def idle(verb: str, state: State) -> bool:
     """Whether `verb` brings no message nearer."""
-    return verb in _IDLE and state in {State.START, State.READY}
+    return verb in (_IDLE_BETWEEN if state in {State.START, State.READY} else _IDLE)
 
 
 def why_not(command: Command, state: State, offer: Offer, *, secure: bool, user: str) -> Reply | None:

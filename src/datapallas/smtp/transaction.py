@@ -141,10 +141,9 @@ def _by_chunks(client: Client, head: str, count: int, body: Body) -> Conversatio
         answers += replies
         if client.lost is not None or not all(reply.positive for reply in replies):
             break
-    if (
-        len(answers) < len(said) and not client.closed
-    ):  # the first refusal is the answer; the rest follows from it
-        replies = yield Exchange((), 0, len(said) - len(answers), "body")
+    unheard = len(said) - len(answers)
+    if unheard and not client.closed:  # the first refusal is the answer; the rest follows from it
+        replies = yield Exchange((), 0, unheard, "body")
         _hear(client, said[len(answers) :], replies, final=last)
         answers += replies
     final = next((reply for reply in answers if not reply.positive), None)

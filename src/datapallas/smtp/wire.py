@@ -10,19 +10,22 @@ for a server that waits for us to read (RFC 2920 section 3.1).
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import socket
 import ssl
 import struct
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from datapallas.errors import Unreachable
 from datapallas.smtp.inbox import closed, too_slow
 from datapallas.smtp.tls import ClientContext, refusal, tls_context
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from datapallas.smtp.body import Octets
     from datapallas.smtp.inbox import Inbox
     from datapallas.smtp.target import Target
@@ -54,7 +57,12 @@ class Wire:
         sock.settimeout(0)
         os.set_blocking(sock.fileno(), True)  # see the module
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(_LOOK_UP))
-        self._send, self._receive = sock.send, sock.recv_into
+        # Of a TLS socket, the functions below `send` and `recv_into`, which only check their arguments.
+        self._send: Callable[[Octets], int] = sock.send
+        self._receive: Callable[[memoryview], int] = sock.recv_into
+        if isinstance(sock, ssl.SSLSocket):
+            self._send = sock.write
+            self._receive = cast("Callable[[memoryview], int]", functools.partial(sock.read, _BUFFER))
         self._poll = select.poll()
         self._poll.register(sock.fileno(), select.POLLIN)
 
@@ -111,7 +119,8 @@ class Wire:
 
     def remember(self, target: Target) -> None:
         """Keep the TLS session for the next connection to the same server."""
-        if isinstance(target.tls, ClientContext | None):
+        if isinstance(target.tls, ClientContext | None) and not getattr(self._sock, "session_reused", False):
+            # Asking for the session copies it (0.15 ms); a server that wants each one used once does not resume it.
             context = target.tls or tls_context()
             session: ssl.SSLSession | None = getattr(self._sock, "session", None)
             context.remember(target, session)
