@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from datapallas.connection.model import Security
 from datapallas.secret import Secret
 from datapallas.smtp.body import BytesBody
 from datapallas.smtp.client import Client, Conversation, Exchange, State, T
+from datapallas.smtp.features import Features
 from datapallas.smtp.inbox import Inbox
 from datapallas.smtp.opening import opening
 from datapallas.smtp.reply import Reply
@@ -26,7 +28,7 @@ from datapallas.smtp.server_policy import (
     Verdict,
 )
 from datapallas.smtp.target import Sent, Target
-from datapallas.smtp.transaction import transaction
+from datapallas.smtp.transaction import GROUP, transaction
 
 offers = st.builds(
     Offer,
@@ -111,6 +113,23 @@ class Joined:
                     self.server.answer(Reply.of(250, "ok"))
             self.inbox.feed(self.server.output())
         self.inbox.feed(self.server.output())
+
+
+@pytest.mark.parametrize("body", [BytesBody(b"small\r\n"), BytesBody(b"x" * 78 * 10_000)])
+def test_no_group_is_larger_than_a_buffer(body: BytesBody) -> None:
+    """However many recipients there are, what is sent without reading fits into a socket's buffer."""
+    client = Client(Target("mail.example", 587, Security.NONE))
+    client.state, client.features = State.READY, Features(pipelining=True, chunking=True)
+    recipients = [f"reader{number}@x.example" for number in range(10_000)]
+    conversation = transaction(client, "me@x.example", recipients, body)
+    step, answered = next(conversation), 0
+    while answered <= len(recipients):
+        assert isinstance(step, Exchange)
+        assert step.asks == step.replies
+        assert sum(map(len, step.out)) <= GROUP
+        answered += step.replies
+        step = conversation.send([Reply(250)] * step.replies)
+    assert answered == len(recipients) + 1
 
 
 @settings(deadline=None)  # a long token, octet by octet, takes a while on a slow machine

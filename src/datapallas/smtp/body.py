@@ -19,6 +19,7 @@ Octets = bytes | memoryview
 CHUNK = 256 * 1024
 """Octets of one BDAT chunk: large enough for speed, small enough that a refusal wastes little."""
 _STRETCH = 64 * 1024  # octets looked at together
+_LINE_ENDS = (None, "\r\n")  # what the decoder may have met: none, or this kind only
 _SLICE = 16 * 1024  # one TLS record (RFC 8446 section 5.1); smaller pieces are joined
 
 
@@ -116,13 +117,15 @@ def _check_line_ends(data: bytes, start: int = 0, end: int | None = None) -> Non
     """Raise unless every CR and LF of `data[start:end]` is in a CR LF.
 
     By the decoder that Python's text files are made of: in one pass it notes the kinds of line end it meets, at a
-    quarter of the cost of counting CR, LF and CR LF (bench/README.md). A slice at a time: the text is not held twice.
+    quarter of the cost of counting CR, LF and CR LF (bench/README.md). A stretch at a time: the text is not held twice.
     """
     meter = io.IncrementalNewlineDecoder(None, translate=False)
-    for at in range(start, len(data) if end is None else end, _STRETCH):
-        meter.decode(data[at : min(at + _STRETCH, len(data) if end is None else end)].decode("latin-1"))
-    meter.decode("", final=True)
-    if meter.newlines not in {None, "\r\n"}:
+    end = len(data) if end is None else end
+    while end - start > _STRETCH:
+        meter.decode(data[start : start + _STRETCH].decode("latin-1"))
+        start += _STRETCH
+    meter.decode(data[start:end].decode("latin-1"), final=True)
+    if meter.newlines not in _LINE_ENDS:
         raise _bare()
 
 

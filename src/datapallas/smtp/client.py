@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 class State(StrEnum):
     """Where a session is (RFC 5321 section 4.1.4)."""
 
+    __hash__ = str.__hash__  # Enum's own is a Python function, and each reply costs one look-up
+
     CONNECTED = "connected"  # the greeting is due
     GREETED = "greeted"  # EHLO is due: at the start, and again inside TLS
     READY = "ready"  # no transaction

@@ -101,8 +101,9 @@ class ReplyParser:
         replies: list[Reply] = []
         try:
             for line in lines:
-                reply = self._line(line)
-                if reply is not None:
+                if line[3:4] == b" " and not self._lines and len(line) < MAX_REPLY_LINE:
+                    replies.append(_single(line))  # by far the most: one line is the reply
+                elif (reply := self._line(line)) is not None:
                     replies.append(reply)
             if len(self._rest) >= MAX_REPLY_LINE:
                 raise _endless()
@@ -115,8 +116,6 @@ class ReplyParser:
     def _line(self, line: bytes) -> Reply | None:
         if len(line) >= MAX_REPLY_LINE:
             raise _endless()
-        if not self._lines and line[3:4] == b" ":  # by far the most: one line is the reply
-            return _single(line)
         self._lines.append(line)
         self._size += len(line) + 1
         if self._size > MAX_REPLY:

@@ -159,15 +159,17 @@ class Wire:
             until = time.monotonic() + seconds
 
     def read(self, wanted: int, seconds: float, inbox: Inbox) -> None:
-        """Read until `wanted` replies are there, the connection ends or `seconds` are over; `inbox` knows which."""
+        """Read until `wanted` replies are there, the connection ends or `seconds` are over; `inbox` knows which.
+
+        Called when they are not there yet.
+        """
         self._wait_at_most(seconds)
         until = time.monotonic() + seconds
-        while not inbox.ready(wanted):
-            if self._read_once(inbox) and inbox.ready(wanted):
-                return
+        while not (self._read_once(inbox) and inbox.ready(wanted)) and inbox.broken is None:
             left = until - time.monotonic()
-            if left <= 0 and inbox.broken is None:
+            if left <= 0:
                 inbox.broken = too_slow(seconds, "answer")
+                return
             self._wait_at_most(max(left, _LEAST))
 
     def _read_once(self, inbox: Inbox) -> bool:
