@@ -11,6 +11,7 @@ from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, read_secret, say, show_json, show_pairs, show_table
 from datapallas.connection.fields import FIELDS, with_fields, with_provider
 from datapallas.connection.model import Connection, OAuth2Client, Password, Provider
+from datapallas.connection.provider import with_usual_server
 from datapallas.secret import Secret
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def _changed(connection: Connection, given: dict[str, Any]) -> Connection:
     """`connection` with the given options applied, secrets read from where they are."""
     secret, password = given.pop("client_secret"), given.pop("password")
     fields = [(name.replace("_", "-"), value) for name, value in given.items() if value is not None]
-    connection = with_fields(connection, fields)
+    connection = with_usual_server(connection, with_fields(connection, fields))
     credential = connection.credential
     if secret:
         if not isinstance(credential, OAuth2Client):
@@ -161,12 +162,12 @@ def set_(code: str, changes: tuple[str, ...], provider: str | None, as_json: boo
     drop = given.pop("drop_sign_in")
     connection = home.folder.load(code)
     if provider:
-        connection = with_provider(connection, Provider(provider))
+        connection = with_usual_server(connection, with_provider(connection, Provider(provider)))
     for change in changes:
         name, mark, value = change.partition("=")
         if not mark:
             raise click.UsageError(f"Write FIELD=VALUE, not {change!r}. Fields: {', '.join(FIELDS)}.")
-        connection = with_fields(connection, [(name, value)])
+        connection = with_usual_server(connection, with_fields(connection, [(name, value)]))
     saved = home.folder.save(_changed(connection, given), drop_sign_in=drop)
     if as_json:
         show_json(_facts(home, saved))

@@ -8,7 +8,7 @@ import click
 
 from datapallas.cli.output import json_option, note, say, show_json
 
-_LONGEST = 1_000_000  # characters of a pasted log that are looked at
+_LONGEST = 1_000_000  # bytes of a pasted log that are looked at
 
 
 @click.command(
@@ -23,7 +23,7 @@ def explain(text: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001
 
     if not text and sys.stdin.isatty():
         note("Paste the error, then press Ctrl-D.")
-    pasted = " ".join(text) if text else sys.stdin.read(_LONGEST)
+    pasted = " ".join(text) if text else sys.stdin.buffer.read(_LONGEST).decode("utf-8", "replace")
     if not pasted.strip():
         raise click.UsageError("There is nothing to explain.")
     found = explain_all(pasted) or [explain_one(pasted)]

@@ -50,8 +50,9 @@ class _Terminal:
 
     def waiting(self, seconds: float) -> None:
         """How long, and what the browser may show instead of coming back."""
+        shown = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"  # noqa: PLR2004
         note(
-            f"Waiting for the sign-in, {seconds / 60:.0f} minutes at most (Ctrl-C ends it).",
+            f"Waiting for the sign-in, {shown} at most (Ctrl-C ends it).",
             "If the browser shows AADSTS50011, redirect_uri_mismatch or invalid redirect_uri, the address above is not",
             "registered: the provider does not tell us, so register it and start again.",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import signal
 import sys
@@ -43,8 +44,9 @@ def sandbox(folder: Path | None, web_port: int, smtp_port: int, smtps_port: int,
             else:
                 _show(serving.to_dict(), serving.create, serving.page)
             sys.stdout.flush()  # whoever reads it through a pipe waits for it
-            note("The sandbox is running. Ctrl-C ends it.")
-            wait_for_interrupt()
+            with contextlib.suppress(KeyboardInterrupt):
+                note("The sandbox is running. Ctrl-C ends it.")
+                wait_for_interrupt()
     except OSError as problem:
         raise UsageError(
             f"The sandbox cannot start: {problem.strerror or problem}.", code="sandbox-start"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from datapallas.cli.options import Chosen, connection_options
 from datapallas.cli.output import json_option, note, plain, say, show_json, the_run
-from datapallas.errors import EX_UNAVAILABLE, MessageError
+from datapallas.errors import EX_UNAVAILABLE, MessageError, RecipientsRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from datapallas.mail.address import NamedAddress
     from datapallas.mail.attachment import Attachment
     from datapallas.mail.envelope import Receipt
+    from datapallas.mail.mailbox import Mailbox
+    from datapallas.mail.message import Message
 
 _STDIN = Path("-")
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -65,8 +67,7 @@ def send(chosen: Chosen, as_json: bool, show_dialogue: bool, **given: Any) -> in
     )
     home = chosen.home()
     with home.mailbox(chosen.code(home), watch=_dialogue if show_dialogue else None) as mailbox:
-        receipt = mailbox.send(message)
-    return _show(receipt, as_json=as_json)
+        return _deliver(mailbox, message, as_json=as_json)
 
 
 @click.command("test-email", help="Send a test email and show the whole dialogue with the mail server.")
@@ -82,12 +83,27 @@ def test_email(chosen: Chosen, to: str | None, as_json: bool) -> int:  # noqa: F
     connection = home.folder.load(code)
     note(f"Sending a test email through {code} ({connection.mailbox}) ...")
     with home.mailbox(code, watch=_dialogue) as mailbox:
-        receipt = mailbox.send(test_message(connection, to or connection.mailbox))
-    return _show(receipt, as_json=as_json)
+        return _deliver(mailbox, test_message(connection, to or connection.mailbox), as_json=as_json)
 
 
 def _dialogue(direction: str, line: str) -> None:
     note(f"  {direction}: {plain(line)}")
+
+
+def _deliver(mailbox: Mailbox, message: Message, *, as_json: bool) -> int:
+    try:
+        receipt = mailbox.send(message)
+    except RecipientsRefused as problem:
+        refused = cast("Receipt", problem.receipt)
+        if not as_json and len(refused.outcomes) > 1:
+            _say_outcomes(refused)  # the explanation that follows can only be about one of them
+        raise
+    return _show(receipt, as_json=as_json)
+
+
+def _say_outcomes(receipt: Receipt) -> None:
+    for one in receipt.outcomes:
+        say(f"{one.outcome.value.lower():<9} {one.address}  {plain(one.reply)}")
 
 
 def _show(receipt: Receipt, *, as_json: bool) -> int:
@@ -101,8 +117,7 @@ def _show(receipt: Receipt, *, as_json: bool) -> int:
         errors = [reason.to_dict() for reason in reasons]
         show_json({"ok": not code, "exit_code": code, **receipt.to_dict(), "errors": errors})
         return code
-    for one in receipt.outcomes:
-        say(f"{one.outcome.value.lower():<9} {one.address}  {plain(one.reply)}")
+    _say_outcomes(receipt)
     say(f"Message-ID: {receipt.message_id}")
     say("Accepted means that the mail server took it over; it does not mean delivered.")
     for reason in reasons:

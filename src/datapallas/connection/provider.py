@@ -6,6 +6,7 @@ wins over the table (a sandbox, a proxy); it is then also part of what the store
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
 
 from datapallas.connection.model import Cloud, OAuth2Client, Provider, Security, Server
@@ -14,6 +15,7 @@ from datapallas.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from datapallas.connection.model import Connection
     from datapallas.connection.presets import Preset
 
 
@@ -170,6 +172,21 @@ def server_preset(provider: Provider, cloud: Cloud = Cloud.GLOBAL, tenant_id: st
     if provider is Provider.GOOGLE:
         return Server(host="smtp.gmail.com", port="587", security=Security.STARTTLS)
     return Server()
+
+
+def with_usual_server(before: Connection, after: Connection) -> Connection:
+    """`after`, a change of `before`, with its provider's own mail server; only where `before` had the usual one too."""
+    usual = _usual_server(after)
+    if usual.host and after.server == before.server == _usual_server(before):
+        return dataclasses.replace(after, server=usual)
+    return after
+
+
+def _usual_server(connection: Connection) -> Server:
+    client = connection.credential
+    if isinstance(client, OAuth2Client):
+        return server_preset(client.provider, client.cloud, client.tenant_id)
+    return server_preset(Provider.NONE)
 
 
 def well_known(name: str) -> Preset:
