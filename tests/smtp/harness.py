@@ -226,6 +226,7 @@ class Script:
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._players: list[threading.Thread] = []
+        self._played = threading.Event()
         self._thread.start()
 
     def _serve(self) -> None:
@@ -238,8 +239,9 @@ class Script:
             peer = Peer(sock)
             self.peers.append(peer)
             player = threading.Thread(target=self._play, args=(script, peer), daemon=True)
-            self._players.append(player)
             player.start()
+            self._players.append(player)
+            self._played.set()
 
     def _play(self, script: Callable[[Peer], object], peer: Peer) -> None:
         try:
@@ -252,7 +254,11 @@ class Script:
             peer.sock.close()
 
     def join(self) -> None:
-        """Wait until every script is played."""
+        """Wait until the script of each connection made so far is played; there is at least one."""
+        assert self._played.wait(PATIENCE)
+        self._end()
+
+    def _end(self) -> None:
         for player in self._players:
             player.join(PATIENCE)
 
@@ -261,7 +267,7 @@ class Script:
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self._listener.close()
         self._thread.join(PATIENCE)
-        self.join()
+        self._end()
         if self.problems:
             raise self.problems[0]
 
