@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from datapallas.home import Home
 
+_COLUMN = 60  # letters of a state that the table shows
 _PROVIDERS = click.Choice([kind.value for kind in Provider], case_sensitive=False)
 _SECRET_HELP = "read from a FILE, from standard input (-), or typed (ask); never given on the command line"
 
@@ -102,11 +103,21 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
         return
     show_table(
         ("CODE", "NAME", "PROVIDER", "MAILBOX", "SIGN-IN", "DEFAULT"),
-        [(r.code, r.name, r.provider, r.mailbox, r.state, "default" if r.default else "") for r in rows],
+        [
+            (r.code, r.name, r.provider, r.mailbox, _brief(r.state), "default" if r.default else "")
+            for r in rows
+        ],
     )
     for row in rows:
+        if _brief(row.state) != row.state:
+            say(f"{row.code}: {row.state}")
         for warning in row.warnings:
             note(f"{row.code}: {warning}")
+
+
+def _brief(state: str) -> str:
+    """A state that fits into a column; what a long one says after its colon stands below the table."""
+    return state if len(state) <= _COLUMN else state.partition(":")[0]
 
 
 @click.command("show", help="Show one connection; secrets only as set or not set.")
