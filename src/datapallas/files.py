@@ -18,7 +18,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from datapallas.errors import StorageError
+from datapallas.errors import EX_CONFIG, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -236,13 +236,16 @@ def _allocate(fd: int, size: int) -> None:
 def _storage(path: Path, doing: str, problem: OSError) -> StorageError:
     full = problem.errno in {errno.ENOSPC, errno.EDQUOT}
     reason = problem.strerror or "unknown reason"
-    return StorageError(
+    error = StorageError(
         f"Cannot {doing} {path}: {reason}.",
         code="disk-full" if full else "storage",
         raw=f"[errno {problem.errno}] {reason}",
         path=path,
         reason=reason,
     )
+    if problem.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:  # no waiting gives a right
+        error.transient, error.exit_code = False, EX_CONFIG
+    return error
 
 
 @contextlib.contextmanager

@@ -583,3 +583,14 @@ def test_a_record_keeps_why_it_was_parked(tmp_path: Path) -> None:
     )
     record.save(tmp_path / "deep" / "eml-a.json", kept)
     assert record.load(tmp_path / "deep" / "eml-a.json") == kept
+
+
+def test_a_default_that_cannot_be_unmade_changes_nothing(folder: Folder) -> None:
+    """Two files with the old default's code: told, and the new one is not made a second default."""
+    folder.create(plain("eml-a", default=True))
+    folder.create(plain("eml-b"))
+    path = folder.path_of("eml-a")
+    path.with_name("eml-old.xml").write_bytes(path.read_bytes())
+    with pytest.raises(ConfigurationError, match="eml-old"):
+        folder.set_default("eml-b")
+    assert not folder.load("eml-b").default

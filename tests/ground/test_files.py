@@ -136,3 +136,17 @@ def test_what_exposes_a_secret_file_is_said(tmp_path: Path) -> None:
     link.symlink_to(path)
     assert "link" in files.exposed(link)
     assert "plain file" in files.exposed(tmp_path)
+
+
+def test_a_missing_right_is_not_something_to_wait_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only disk ends with 78, so that cron does not try for ever."""
+
+    def read_only(*given: object) -> int:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(StorageError, match="Read-only") as caught:
+        files.replace(tmp_path / "x", b"")
+    assert (caught.value.transient, caught.value.exit_code) == (False, 78)

@@ -73,6 +73,9 @@ def say(text: str = "", *, run: Run | None = None) -> None:
 
 
 def _flush(run: Run) -> None:
+    if sys.stdout is None:  # started with stdout closed: Python then has none, and print says nothing
+        run.output_lost = True
+        return
     try:
         sys.stdout.flush()
     except OSError as problem:

@@ -72,7 +72,7 @@ def send(chosen: Chosen, as_json: bool, show_dialogue: bool, **given: Any) -> in
 
 @click.command("test-email", help="Send a test email and show the whole dialogue with the mail server.")
 @connection_options
-@click.option("--to", metavar="ADDRESS", help="The recipient; default: the mailbox itself.")
+@click.option("--to", metavar="ADDRESS", help="The recipient; default: the sender itself.")
 @json_option
 def test_email(chosen: Chosen, to: str | None, as_json: bool) -> int:  # noqa: FBT001
     """Straight to the transport: the person sees each step."""
@@ -83,7 +83,11 @@ def test_email(chosen: Chosen, to: str | None, as_json: bool) -> int:  # noqa: F
     connection = home.folder.load(code)
     note(f"Sending a test email through {code} ({connection.mailbox}) ...")
     with home.mailbox(code, watch=_dialogue) as mailbox:
-        return _deliver(mailbox, test_message(connection, to or connection.mailbox), as_json=as_json)
+        return _deliver(
+            mailbox,
+            test_message(connection, to or connection.from_address or connection.mailbox),
+            as_json=as_json,
+        )
 
 
 def _dialogue(direction: str, line: str) -> None:

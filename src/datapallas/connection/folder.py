@@ -124,12 +124,15 @@ class Folder:
             return update.connection
 
     def set_default(self, code: str) -> None:
-        """Make `code` the only default connection."""
+        """Make `code` the only default connection; changes nothing when one of those concerned cannot be changed."""
+        self.load(code)
+        found = [entry.connection for entry in self.store.entries()]
+        others = [c.code for c in found if not isinstance(c, Broken) and c.default and c.code != code]
+        for other in others:
+            self.load(other)  # two files with its code: told before anything is written
         self._mark(code, default=True)
-        for entry in self.store.entries():
-            other = entry.connection
-            if not isinstance(other, Broken) and other.default and other.code != code:
-                self._mark(other.code, default=False)
+        for other in others:
+            self._mark(other, default=False)
 
     def duplicate(self, code: str, name: str, new_code: str = "") -> Connection:
         """Copy `code` under a new name, with everything the file holds but its secrets and sign-in."""
