@@ -15,7 +15,7 @@ whose business is it (its class), does it pass by itself (`transient`), what doe
     │   ├── BrokenConnection             a file that cannot be read; line and reason
     │   ├── KeyProblem                   the master key is missing, exposed, wrong or doubled
     │   └── SealBroken                   a sealed value does not open, or was sealed for something else
-    ├── StorageError                 75  disk full, read-only, locked too long; nothing was lost
+    ├── StorageError              75/78  disk full, locked too long; a right that is missing (78); nothing was lost
     ├── SignInError                  77  a person must sign in (again)
     │   ├── NotSignedIn                  never signed in, or signed out
     │   ├── Parked                       the provider refused the refresh token; kept, not deleted
@@ -127,7 +127,7 @@ class SealBroken(ConfigurationError):
 
 
 class StorageError(DataPallasError):
-    """The disk is full or read-only, or a lock was not free in time. Nothing was lost."""
+    """The disk is full, a lock was not free in time, or a right is missing (then 78: waiting gives none). Nothing was lost."""
 
     code, exit_code, transient = "storage", EX_TEMPFAIL, True
 
