@@ -331,3 +331,60 @@ def test_a_connection_file_by_its_name(shell: Shell, tmp_path: Path, monkeypatch
     assert shell.call("--home", str(elsewhere), *send, str(shell.file)).code == 78
     assert shell.call(*send, str(shell.file), "--connection", CODE).code == 64
     assert len(shell.sandbox.messages) == 5
+
+
+def test_create_and_set_say_what_is_wrong_or_missing(shell: Shell) -> None:
+    """What can be seen without asking the provider is told at once, on stderr, and in --json as data."""
+    done = shell.call(
+        "connection", "create", "office", "--provider", "MICROSOFT", "--client-id", "contoso.com"
+    )
+    assert done.code == 0 and "Created eml-office" in done.out and "Check" not in done.out
+    assert "Check client-id: A client id of Microsoft looks like" in done.err
+    assert "Incomplete before sending: The sender's address is not set." in done.err
+    fields = ["client-id=1b2c3d4e-5f60-7182-93a4-b5c6d7e8f901", "tenant-id=contoso.com", "from=a@contoso.com"]
+    done = shell.call("connection", "set", "eml-office", *fields)
+    assert done.code == 0 and not done.err
+    found = shell.call("connection", "set", "eml-office", "port=465", "--json").json["findings"]
+    assert [(one["field"], one["severity"]) for one in found] == [("security", "error")]
+    made = shell.call("connection", "create", "other", "--provider", "GENERIC", "--json").json
+    wanted = [one["field"] for one in made["findings"] if one["before"] == "sign-in"]
+    assert wanted == ["client-id", "authorize-url", "token-url"]
+
+
+def test_a_password_that_does_not_open_is_seen_in_the_list(shell: Shell) -> None:
+    """Where the mail server was changed by hand, or the value comes from elsewhere, the list says so, without a key."""
+    words = ["--provider", "NONE", "--host", "a.example", "--user", "me", "--from", "me@a.example"]
+    assert (
+        shell.call("connection", "create", "sandbox", *words, "--password", "-", stdin=b"canary-pw").code == 0
+    )
+    shell.secrets.add("canary-pw")
+
+    def row() -> tuple[str, bool, str]:
+        (found,) = shell.call("connection", "list", "--json").json["connections"]
+        return found["health"], found["ok"], found["state"]
+
+    assert row() == ("password", True, "password set")
+    whole = shell.file.read_text()
+    shell.file.write_text(whole.replace("a.example</host>", "evil.example</host>"))
+    health, ok, state = row()
+    assert (health, ok) == (
+        "unreadable",
+        False,
+    ) and "the mail server (was a.example:587, is evil.example:587)" in state
+    (shell.root / "data" / "keys" / "keyring.json").unlink()
+    shell.file.write_text(whole)
+    assert row() == ("password", True, "password set")
+    shell.file.write_text(re.sub(r"ENC\([^)]*\)", "ENC(c2VhbGVkIGJ5IEphdmE=)", whole))
+    assert row()[:2] == ("unreadable", False)
+    (shell.root / "data" / "connections" / f"{CODE}.json").unlink()
+    shell.file.write_text(whole)
+    assert row() == ("password", True, "password set")
+
+
+def test_a_broken_file_can_be_deleted(shell: Shell) -> None:
+    """`connection delete` takes a file away that cannot be read, so that its name is free again."""
+    shell.create()
+    shell.file.write_bytes(b"<documentburster><connection>")
+    assert shell.call("connection", "create", "sandbox").code == 78
+    assert shell.call("connection", "delete", CODE).code == 0
+    assert not shell.file.exists() and shell.call("connection", "create", "sandbox").code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,8 +72,24 @@ def test_the_whole_dialogue_is_shown_and_no_secret(shell: Shell) -> None:
         assert line in done.err
     assert done.json["recipients"][0]["address"] == "alice@sandbox.example"
     assert done.json["recipients"][0]["outcome"] == "accepted"
+    assert [step["mark"] for step in done.json["steps"]] == ["done"] * 5
+    for step in ("token", "connect", "tls", "sign-in", "send"):
+        assert re.search(rf"^  \S+ +{step} +\d+\.\d\d s  .", done.err, re.MULTILINE), done.err
     assert "C: AUTH" in shell.call("send", *TO, "--show-dialogue").err
     assert "C: AUTH" not in shell.call("send", *TO).err
+
+
+def test_a_test_email_that_fails_shows_the_step(shell: Shell, sandbox: Sandbox) -> None:
+    """The step that failed is marked, the dialogue stands below it, and the cause last; the exit code is the cause's."""
+    sandbox.faults.next("rcpt", "550 5.1.1 nobody here", times=0)
+    done = shell.call("system", "test-email", *TO)
+    assert done.code == 69 and not done.out
+    marks = re.search(r"^  (\S+) +send +\d", done.err, re.MULTILINE)
+    assert marks and marks[1] in {"\N{BALLOT X}", "FAILED"}
+    assert done.err.index("send  ") < done.err.index("C: RCPT") < done.err.index("Do this:")
+    told = shell.call("system", "test-email", *TO, "--json").json
+    assert told["exit_code"] == 69 and told["recipients"][0]["outcome"] == "refused" and told["error"]["fix"]
+    assert shell.call("system", "test-email", "--to", "nobody").code == 65
 
 
 def test_the_arguments_of_a_running_command_hold_no_secret(shell: Shell, sandbox: Sandbox) -> None:

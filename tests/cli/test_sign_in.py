@@ -111,7 +111,7 @@ def test_without_a_file_only_the_two_values_are_printed(shell: Shell, sandbox: S
     assert token.removeprefix("refreshToken: ") not in done.err
     assert [path for path in shell.root.rglob("*") if path.is_file()] == []
     done = shell.call(*SIGN_IN, *words, "--json", watched=False)
-    assert set(done.json) == {"userEmail", "refreshToken"}
+    assert done.json.keys() == {"ok", "userEmail", "refreshToken"}
 
 
 def test_a_client_secret_comes_from_a_file_and_never_from_the_command_line(

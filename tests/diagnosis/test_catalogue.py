@@ -73,15 +73,16 @@ def test_rows_say_everything_a_person_needs() -> None:
 def test_a_fix_is_one_imperative_sentence() -> None:
     """There is one thing to do next, and it starts with the verb."""
     for row in rows():
-        plain = re.sub(r"`[^`]*`", "`command`", fill(row.fix, {}))
-        assert re.fullmatch(r"[A-Z][a-z]+ .*\.", plain), row.id
-        assert not re.search(r"[.!?;] [A-Z]", plain), f"{row.id}: more than one sentence"
+        for fix in (row.fix, *row.fix_for.values()):
+            plain = re.sub(r"`[^`]*`", "`command`", fill(fix, {}))
+            assert re.fullmatch(r"[A-Z][a-z]+ .*\.", plain), row.id
+            assert not re.search(r"[.!?;] [A-Z]", plain), f"{row.id}: more than one sentence"
 
 
 def test_a_missing_fact_leaves_a_readable_fix() -> None:
     """Where a fact is not known, the advice still reads well and shows no brackets."""
     for row in rows():
-        for text in (row.cause, row.fix):
+        for text in (row.cause, row.fix, *row.fix_for.values()):
             assert not re.search(
                 r"[{}|]", fill(text, {}).replace("Get-CASMailbox -Identity MAILBOX | fl", "")
             ), row.id

@@ -12,7 +12,7 @@ import pytest
 
 import datapallas
 from datapallas import errors
-from datapallas.cli.app import CONNECTION, KEYS, OAUTH2, app
+from datapallas.cli.app import AUDIT, CONNECTION, KEYS, OAUTH2, TOKEN, USER, app
 from datapallas.connection.elements import ORDER
 from datapallas.connection.fields import FIELDS
 from datapallas.diagnosis.catalogue import fill, rows
@@ -31,7 +31,7 @@ def _page(name: str) -> str:
 def _commands() -> Iterator[tuple[str, str]]:
     """Every `datapallas ...` that somebody is told to type, with where it stands."""
     for row in rows():
-        for text in (row.fix, row.cause):
+        for text in (row.fix, row.cause, *row.fix_for.values()):
             yield from ((row.id, found) for found in re.findall(r"`(datapallas [^`]*)`", fill(text, {})))
     for page in PAGES:
         text = page.read_text("utf-8").replace("\\\n", " ")
@@ -62,13 +62,21 @@ def test_a_command_we_tell_people_to_type_exists(place: str, typed: str) -> None
 def test_a_link_leads_somewhere(page: Path) -> None:
     """A link to another page leads to a page that is there."""
     for link in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8")):
-        assert link.startswith("https://") or (page.parent / link).is_file(), link
+        assert link.startswith("https://") or (page.parent / link.partition("#")[0]).is_file(), link
 
 
 def test_every_command_is_in_the_reference() -> None:
     """docs/commands.md has each command of the program."""
     text = _page("commands.md")
-    for group, table in (("connection", CONNECTION), ("oauth2", OAUTH2), ("keys", KEYS)):
+    groups = {
+        "connection": CONNECTION,
+        "oauth2": OAUTH2,
+        "keys": KEYS,
+        "user": USER,
+        "token": TOKEN,
+        "audit": AUDIT,
+    }
+    for group, table in groups.items():
         for name in table:
             assert f"`{group} {name}" in text
     with click.Context(app) as context:

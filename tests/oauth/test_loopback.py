@@ -240,3 +240,16 @@ def test_ctrl_c_leaves_nothing_behind() -> None:
     assert pages == [200]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 1)
+
+
+@needs_proc
+def test_stop_from_another_thread_ends_the_wait_at_once() -> None:
+    """Cancelled on the web page: within a second the port is free; stopping again harms nothing."""
+    with Waiting() as one:
+        begun = time.monotonic()
+        one.listener.stop()
+        one.thread.join(1)
+        assert not one.thread.is_alive() and time.monotonic() - begun < 1
+        assert listening(one.port) == []
+    assert one.found == [None]
+    one.listener.stop()

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from datapallas.connection.folder import Folder
     from datapallas.connection.provider import ProviderHelp
+    from datapallas.oauth.device import DeviceCode
     from datapallas.oauth.source import ConnectionTokenSource
 
 
@@ -65,6 +66,9 @@ class Told:
     def visit(self, url: str, *, opened: bool) -> None:
         self.order.append("visit")
         self.url, self.opened = url, opened
+
+    def type_code(self, code: DeviceCode) -> None:
+        self.order.append("type_code")
 
     def waiting(self, seconds: float) -> None:
         self.order.append("waiting")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datapallas.connection.provider import ProviderHelp
+    from datapallas.oauth.device import DeviceCode
     from datapallas.oauth.source import TokenSource
     from datapallas.oauth.token import SignedIn
     from strangers.identity_provider import IdentityProvider
@@ -50,6 +51,8 @@ class SilentGuide:
     def register(self, redirect_uri: str, help_: ProviderHelp) -> None: ...
 
     def visit(self, url: str, *, opened: bool) -> None: ...
+
+    def type_code(self, code: DeviceCode) -> None: ...
 
     def waiting(self, seconds: float) -> None: ...
 

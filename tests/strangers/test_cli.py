@@ -41,7 +41,7 @@ class Shell:
 
     def sign_in(self, person: Person, *words: str) -> tuple[int, str]:
         """Sign in with a person who opens the address the command prints; exit code and stdout."""
-        command = [sys.executable, "-m", "datapallas", "system", "oauth2", "sign-in", *words]
+        command = [sys.executable, "-m", "datapallas", "system", "oauth2", "sign-in", "--no-browser", *words]
         pipe = subprocess.PIPE
         with subprocess.Popen(command, env=self._environ, stdout=pipe, stderr=pipe, text=True) as process:
             deadline = threading.Timer(SECONDS, process.kill)

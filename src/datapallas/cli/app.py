@@ -21,7 +21,7 @@ class Entry(NamedTuple):
 
 
 OAUTH2 = {
-    "sign-in": Entry("oauth2:sign_in", "Sign in to a mailbox through the browser and store the sign-in."),
+    "sign-in": Entry("sign_in:sign_in", "Sign in to a mailbox and store the sign-in."),
     "status": Entry("oauth2:status", "Say who is signed in, since when, and what was last refused."),
     "refresh": Entry("oauth2:refresh", "Get a new access token now, and store what comes with it."),
     "sign-out": Entry("oauth2:sign_out", "Forget the stored sign-in, and revoke it where the provider can."),
@@ -39,6 +39,20 @@ KEYS = {
     "init": Entry("keys:init", "Make the key that seals secrets on this installation."),
     "verify": Entry("keys:verify", "Check that every sealed value opens."),
     "rotate": Entry("keys:rotate", "Make a new key and seal every value with it."),
+}
+USER = {
+    "add": Entry("user:add", "Add somebody who may log in to a served page."),
+    "list": Entry("user:list_", "List who may log in to a served page."),
+    "remove": Entry("user:remove", "Remove somebody; their sessions end now."),
+    "password": Entry("user:password", "Change somebody's password; their sessions end now."),
+}
+TOKEN = {
+    "create": Entry("token:create", "Make an API token and print it, this one time."),
+    "list": Entry("token:list_", "List the API tokens; of each, the last four characters."),
+    "remove": Entry("token:remove", "Remove an API token."),
+}
+AUDIT = {
+    "verify": Entry("audit:verify", "Check that no line of the audit was changed or taken out."),
 }
 
 
@@ -96,12 +110,21 @@ app = Table(
             "system",
             {
                 "oauth2": oauth2,
-                "test-email": Entry("send:test_email", "Send a test email and show the whole dialogue."),
+                "doctor": Entry(
+                    "doctor:doctor", "Try out what sending needs, step by step; say the first cause."
+                ),
+                "test-email": Entry(
+                    "test_email:test_email", "Send a test email and show the whole dialogue."
+                ),
             },
             "Sign-ins and tests.",
         ),
         "oauth2": oauth2,
         "keys": Table("keys", dict(KEYS), "The key that seals secrets."),
+        "serve": Entry("serve:serve", "Serve the web page and the JSON API until Ctrl-C."),
+        "user": Table("user", dict(USER), "The people who may log in to a served page."),
+        "token": Table("token", dict(TOKEN), "API tokens: how programs prove who they are."),
+        "audit": Table("audit", dict(AUDIT), "Who changed what."),
         "explain": Entry("explain:explain", "Explain an error message: cause, fix, and who can do it."),
         "sandbox": Entry(
             "sandbox:sandbox", "Run a provider and a mail server on this machine, to try things out."

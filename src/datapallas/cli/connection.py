@@ -9,17 +9,20 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, read_secret, say, show_json, show_pairs, show_table
+from datapallas.connection.advice import Before, findings
 from datapallas.connection.fields import FIELDS, with_fields, with_provider
 from datapallas.connection.model import Connection, OAuth2Client, Password, Provider
 from datapallas.connection.provider import with_usual_server
 from datapallas.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from datapallas.connection.finding import Finding
     from datapallas.home import Home
 
 _COLUMN = 60  # letters of a state that the table shows
+_BEFORE = {Before.SIGN_IN: "the sign-in", Before.SENDING: "sending"}
 _PROVIDERS = click.Choice([kind.value for kind in Provider], case_sensitive=False)
 _SECRET_HELP = "read from a FILE, from standard input (-), or typed (ask); never given on the command line"
 
@@ -55,8 +58,10 @@ def create(name: str, provider: str | None, make_default: bool, as_json: bool, *
     draft = _changed(draft, given)
     made = home.folder.create(dataclasses.replace(draft, default=make_default or not home.folder.list()))
     path = home.folder.path_of(made.code)
+    seen = findings(made)
     if as_json:
-        show_json({"ok": True, "code": made.code, "path": str(path), "default": made.default})
+        told = {"ok": True, "code": made.code, "path": str(path), "default": made.default}
+        show_json(told | {"findings": [dataclasses.asdict(one) for one in seen]})
         return
     say(f"Created {made.code} ({path}).")
     if made.default:
@@ -65,6 +70,16 @@ def create(name: str, provider: str | None, make_default: bool, as_json: bool, *
         say(f"Next, sign in:\n  datapallas system oauth2 sign-in --connection {made.code}")
     else:
         say(f"Next, try it:\n  datapallas system test-email --connection {made.code}")
+    _advise(seen)
+
+
+def _advise(seen: Sequence[Finding]) -> None:
+    """What can be seen wrong, and what is missing, beside the result."""
+    for one in seen:
+        if one.before is None:
+            note(f"Check {one.field}: {one.sentence}")
+        else:
+            note(f"Incomplete before {_BEFORE[one.before]}: {one.sentence}")
 
 
 def _changed(connection: Connection, given: dict[str, Any]) -> Connection:
@@ -93,7 +108,9 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
     home = current_home()
     rows = home.overview()
     if as_json:
-        show_json({"home": str(home.root), "connections": [dataclasses.asdict(row) for row in rows]})
+        show_json(
+            {"ok": True, "home": str(home.root), "connections": [dataclasses.asdict(row) for row in rows]}
+        )
         return
     if not rows:
         say(f"No connections in {home.root}.")
@@ -128,7 +145,7 @@ def show(code: str, as_json: bool) -> None:  # noqa: FBT001
     home = current_home()
     facts = _facts(home, home.folder.load(code))
     if as_json:
-        show_json(facts)
+        show_json({"ok": True, **facts})
     else:
         show_pairs(facts)
 
@@ -180,10 +197,14 @@ def set_(code: str, changes: tuple[str, ...], provider: str | None, as_json: boo
             raise click.UsageError(f"Write FIELD=VALUE, not {change!r}. Fields: {', '.join(FIELDS)}.")
         connection = with_usual_server(connection, with_fields(connection, [(name, value)]))
     saved = home.folder.save(_changed(connection, given), drop_sign_in=drop)
+    seen = findings(saved)
     if as_json:
-        show_json(_facts(home, saved))
+        show_json(
+            {"ok": True, **_facts(home, saved)} | {"findings": [dataclasses.asdict(one) for one in seen]}
+        )
     else:
         say(f"Saved {home.folder.path_of(code)}.")
+        _advise(seen)
 
 
 @click.command("default", help="Make a connection the one that is used when none is named.")

@@ -28,7 +28,7 @@ def explain(text: tuple[str, ...], as_json: bool) -> int:  # noqa: FBT001
         raise click.UsageError("There is nothing to explain.")
     found = explain_all(pasted) or [explain_one(pasted)]
     if as_json:
-        show_json([diagnosis.to_dict() for diagnosis in found])
+        show_json({"ok": True, "diagnoses": [diagnosis.to_dict() for diagnosis in found]})
     else:
         say("\n\n".join(diagnosis.render() for diagnosis in found))
     return 0

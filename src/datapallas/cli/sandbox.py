@@ -10,8 +10,11 @@ from pathlib import Path
 
 import click
 
+from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, say, show_json, show_pairs
-from datapallas.errors import UsageError
+from datapallas.errors import DataPallasError, UsageError
+
+_CODE = "eml-sandbox"
 
 
 @click.command(
@@ -40,7 +43,7 @@ def sandbox(folder: Path | None, web_port: int, smtp_port: int, smtps_port: int,
     try:
         with running(folder, ports) as (_, serving):
             if as_json:
-                show_json(serving.to_dict())
+                show_json({"ok": True, **serving.to_dict()})
             else:
                 _show(serving.to_dict(), serving.create, serving.page)
             sys.stdout.flush()  # whoever reads it through a pipe waits for it
@@ -53,12 +56,23 @@ def sandbox(folder: Path | None, web_port: int, smtp_port: int, smtps_port: int,
         ) from problem
 
 
+def _known() -> set[str]:
+    """The codes there are in the home; none when it cannot be read, which is not this command's business."""
+    with contextlib.suppress(DataPallasError, OSError):
+        return {path.stem for path in current_home().folder.store.paths()}
+    return set()
+
+
 def _show(facts: dict[str, object], create: tuple[str, ...], page: str) -> None:
     show_pairs(
         {name.replace("_", "-"): value for name, value in facts.items() if name not in {"create", "page"}}
     )
     say("\nPoint a connection at it, sign in (any password), and send:")
+    if (
+        _CODE in _known()
+    ):  # a connection to an earlier sandbox: other ports, another certificate, other sign-ins
+        say(f"  datapallas connection delete {_CODE} --force    # the one to an earlier sandbox")
     say(f"  datapallas connection create {shlex.join(create)}")
-    say("  datapallas system oauth2 sign-in --connection eml-sandbox")
-    say("  datapallas send --connection eml-sandbox --to bob@sandbox.example --subject Hello --text Hello")
+    say(f"  datapallas system oauth2 sign-in --connection {_CODE}")
+    say(f"  datapallas send --connection {_CODE} --to bob@sandbox.example --subject Hello --text Hello")
     say(f"\nThe mail that arrives: {page}")

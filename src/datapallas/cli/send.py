@@ -1,4 +1,4 @@
-"""`send` and `system test-email`: one message, sent now, with a receipt."""
+"""`send`: one message, sent now, with a receipt."""
 
 from __future__ import annotations
 
@@ -70,26 +70,6 @@ def send(chosen: Chosen, as_json: bool, show_dialogue: bool, **given: Any) -> in
         return _deliver(mailbox, message, as_json=as_json)
 
 
-@click.command("test-email", help="Send a test email and show the whole dialogue with the mail server.")
-@connection_options
-@click.option("--to", metavar="ADDRESS", help="The recipient; default: the sender itself.")
-@json_option
-def test_email(chosen: Chosen, to: str | None, as_json: bool) -> int:  # noqa: FBT001
-    """Straight to the transport: the person sees each step."""
-    from datapallas.mail.message import test_message
-
-    home = chosen.home()
-    code = chosen.code(home)
-    connection = home.folder.load(code)
-    note(f"Sending a test email through {code} ({connection.mailbox}) ...")
-    with home.mailbox(code, watch=_dialogue) as mailbox:
-        return _deliver(
-            mailbox,
-            test_message(connection, to or connection.from_address or connection.mailbox),
-            as_json=as_json,
-        )
-
-
 def _dialogue(direction: str, line: str) -> None:
     note(f"  {direction}: {plain(line)}")
 
@@ -102,7 +82,7 @@ def _deliver(mailbox: Mailbox, message: Message, *, as_json: bool) -> int:
         if not as_json and len(refused.outcomes) > 1:
             _say_outcomes(refused)  # the explanation that follows can only be about one of them
         raise
-    return _show(receipt, as_json=as_json)
+    return show_receipt(receipt, as_json=as_json)
 
 
 def _say_outcomes(receipt: Receipt) -> None:
@@ -110,8 +90,8 @@ def _say_outcomes(receipt: Receipt) -> None:
         say(f"{one.outcome.value.lower():<9} {one.address}  {plain(one.reply)}")
 
 
-def _show(receipt: Receipt, *, as_json: bool) -> int:
-    """Show what happened to each recipient; at least one was accepted.
+def show_receipt(receipt: Receipt, *, as_json: bool, **more: object) -> int:
+    """Show what happened to each recipient; at least one was accepted. `more` stands in the JSON document too.
 
     The exit code is never 75 then: whoever runs the command again would send it twice to those.
     """
@@ -119,7 +99,7 @@ def _show(receipt: Receipt, *, as_json: bool) -> int:
     reasons = _reasons(receipt)
     if as_json:
         errors = [reason.to_dict() for reason in reasons]
-        show_json({"ok": not code, "exit_code": code, **receipt.to_dict(), "errors": errors})
+        show_json({"ok": not code, "exit_code": code, **receipt.to_dict(), "errors": errors, **more})
         return code
     _say_outcomes(receipt)
     say(f"Message-ID: {receipt.message_id}")
@@ -165,10 +145,10 @@ def _read(path: Path) -> str:
         data = sys.stdin.buffer.read() if path == _STDIN else path.read_bytes()
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
-        reason = f"it is not UTF-8 text (byte {problem.start})"
+        case, reason = "encoding", f"it is not UTF-8 text (byte {problem.start})"
     except OSError as problem:
-        reason = problem.strerror or "it cannot be read"
-    raise MessageError(f"The body cannot be read from {path}: {reason}.", code="body", path=path)
+        case, reason = "file", problem.strerror or "it cannot be read"
+    raise MessageError(f"The body cannot be read from {path}: {reason}.", code="body", case=case, path=path)
 
 
 def _header(item: str) -> tuple[str, str]:

@@ -58,7 +58,10 @@ def _url(value: str) -> str:
     value = _text(value)
     if not value:
         return value
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError:  # its own words repeat the value
+        parts = urlsplit("")
     if parts.scheme == "https" and parts.hostname:
         return value
     if parts.scheme == "http" and parts.hostname in LOOPBACK:

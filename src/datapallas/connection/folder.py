@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import threading
 from typing import TYPE_CHECKING
 
 from datapallas import files
 from datapallas.connection import xml_codec
 from datapallas.connection.codes import PREFIX, check_code, kebab
-from datapallas.connection.identity import FIELDS
+from datapallas.connection.identity import FIELDS, REFRESH_TOKEN
 from datapallas.connection.record import Record
 from datapallas.connection.seals import Seals, element_of
-from datapallas.connection.settle import settle, without_sign_in
+from datapallas.connection.settle import settle, with_secret, without_sign_in
 from datapallas.connection.store import Broken, Entry, Store
 from datapallas.connection.update import Granted, Update, recover
+from datapallas.connection.vault import MAX_TEXT, Grant
 from datapallas.errors import ConfigurationError, KeyProblem, NoDefaultConnection, UnknownConnection
+from datapallas.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,9 +33,11 @@ if TYPE_CHECKING:
 
     from datapallas.connection.model import Connection
     from datapallas.connection.vault import Keyring, Opened
-    from datapallas.secret import Secret
 
 __all__ = ["Broken", "Entry", "Folder", "Granted", "Update", "kebab"]
+
+
+_MARKED = re.compile(rb"<default>\s*true\s*</default>", re.IGNORECASE)  # in a file that cannot be read as XML
 
 
 class Folder:
@@ -84,15 +89,25 @@ class Folder:
         return self.store.entry(home / real.name).good.code
 
     def default(self) -> Connection:
-        """The one connection marked as the default; NoDefaultConnection names the files when there is not exactly one."""
+        """The one connection marked as the default.
+
+        Raises NoDefaultConnection naming the files when there is not exactly one; BrokenConnection when the one that
+        is marked cannot be read.
+        """
         entries = self.store.entries()
         marked = [e for e in entries if not isinstance(e.connection, Broken) and e.connection.default]
         if len(marked) == 1:
             return marked[0].good
+        unread = [e.connection for e in entries if isinstance(e.connection, Broken)]
+        if not marked:
+            for entry in entries:
+                if isinstance(entry.connection, Broken) and _MARKED.search(entry.data):
+                    raise entry.connection.error
         which = "several are marked as the default" if marked else "none is marked as the default"
         names = ", ".join(str(e.path) for e in marked or entries)
+        words = f" Not readable: {'; '.join(str(one.error.message) for one in unread)}" if unread else ""
         raise NoDefaultConnection(
-            f"Of the connections {which}: {names}."
+            f"Of the connections {which}: {names}.{words}"
             if entries
             else f"There is no connection in {self.store.connections}.",
             files=names,
@@ -106,6 +121,32 @@ class Folder:
         Raises ConfigurationError when the code is no code or is taken, KeyProblem, StorageError.
         """
         self._new_file(connection, None)
+        if connection.default:
+            self.set_default(connection.code)
+        return self.load(connection.code)
+
+    @contextlib.contextmanager
+    def room_for(self, connection: Connection) -> Iterator[None]:
+        """Prove that a new connection can be made, with a sign-in in it, before anybody signs in; leaves nothing.
+
+        Holds its lock. Raises as `create` does.
+        """
+        code = _new_code(connection)
+        with self._locked(code):
+            path = self._free_path(code)
+            sealed, _ = self.seals.seal_all(connection, Record())
+            self.seals.seal(sealed, REFRESH_TOKEN, Secret("proof"), Grant(1))
+            files.private_directory(path.parent)
+            with files.Reserved(path, len(xml_codec.encode(sealed, None)) + MAX_TEXT):
+                yield
+
+    def create_signed_in(self, connection: Connection, token: Secret, granted: Granted) -> Connection:
+        """Write a new connection with its first sign-in, in one step. Raises as `create` does."""
+        grant = Grant(1, granted.issued_at, granted.tid, granted.subject)
+        sealed, note = self.seals.seal(connection, REFRESH_TOKEN, token, grant)
+        signed_in = with_secret(connection, REFRESH_TOKEN, sealed)
+        record = Record(seals={REFRESH_TOKEN: note}, refreshed_at=granted.at)
+        self._new_file(signed_in, None, record)
         if connection.default:
             self.set_default(connection.code)
         return self.load(connection.code)
@@ -146,10 +187,10 @@ class Folder:
         return self.load(copy.code)
 
     def delete(self, code: str, *, force: bool = False) -> None:
-        """Delete a connection, its sign-in and its record; the default one only with `force`."""
+        """Delete a connection, its sign-in and its record; the default one only with `force`, a broken file too."""
         with self._locked(code):
-            entry = self.store.find(code)
-            if entry.good.default and not force:
+            entry = self.store.locate(code)
+            if not isinstance(entry.connection, Broken) and entry.connection.default and not force:
                 raise ConfigurationError(
                     f"{code} is the default connection. Make another one the default first, or delete with --force.",
                     case="default-connection",
@@ -226,28 +267,34 @@ class Folder:
                 new = dataclasses.replace(update.connection, default=default)
                 update.write(*self.seals.seal_all(new, update.record))
 
-    def _new_file(self, connection: Connection, original: bytes | None) -> None:
-        code = check_code(connection.code)
-        if not code.startswith(PREFIX):
-            raise ConfigurationError(f"The code {code!r} must start with {PREFIX}.", case="bad-code")
-        path = self.store.connections / f"{code}.xml"
+    def _new_file(self, connection: Connection, original: bytes | None, record: Record | None = None) -> None:
+        code = _new_code(connection)
         with self._locked(code):
-            taken = path if path.exists() else self._file_with(code)
-            if taken is not None:
-                raise ConfigurationError(
-                    f"There is a connection {code} already ({taken}).",
-                    case="exists",
-                    connection=code,
-                    path=taken,
-                )
-            sealed, record = self.seals.seal_all(connection, Record())
+            path = self._free_path(code)
+            sealed, record = self.seals.seal_all(connection, record or Record())
             data = xml_codec.encode(sealed, original)
             files.private_directory(path.parent)
             files.replace(path, data)
             Update(self.store, self.seals, code).save_record(record)
+
+    def _free_path(self, code: str) -> Path:
+        """Where the file of a new connection goes. Raises ConfigurationError when there is one already."""
+        path = self.store.connections / f"{code}.xml"
+        taken = path if path.exists() else self._file_with(code)
+        if taken is not None:
+            sentence = f"There is a connection {code} already ({taken})."
+            raise ConfigurationError(sentence, case="exists", connection=code, path=taken)
+        return path
 
     def _file_with(self, code: str) -> Path | None:
         try:
             return self.store.find(code).path
         except UnknownConnection:
             return None
+
+
+def _new_code(connection: Connection) -> str:
+    code = check_code(connection.code)
+    if not code.startswith(PREFIX):
+        raise ConfigurationError(f"The code {code!r} must start with {PREFIX}.", case="bad-code")
+    return code

@@ -176,6 +176,8 @@ def _to_text(keys: Sequence[StoredKey]) -> str:
 
 def _from_text(text: str, name: str) -> list[StoredKey]:
     """A keyring as JSON, or one key of 32 bytes as base64, as a credential or a variable holds it."""
+    if not text.strip():
+        raise KeyProblem(f"{name} is empty.", case="empty", path=name.removeprefix("file:"))
     try:
         if not text.lstrip().startswith("{"):
             key = base64.b64decode(text.strip(), validate=True)

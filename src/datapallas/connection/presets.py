@@ -24,6 +24,7 @@ class Preset:
         authorize_url, token_url, scope: for GENERIC; empty for the others.
         tenant_id: Microsoft only.
         note: one thing a person must know, or empty.
+        title: what people call it, in a list to choose from; empty for a second name of the same one.
     """
 
     server: Server
@@ -33,6 +34,7 @@ class Preset:
     scope: str = ""
     tenant_id: str = ""
     note: str = ""
+    title: str = ""
 
 
 def _starttls(host: str, port: str = "587") -> Server:
@@ -45,15 +47,23 @@ def _tls(host: str, port: str = "465") -> Server:
 
 _APP_PASSWORD = "Takes an app password, not the one for the web page."
 _CLOSED = "The provider gives no client ids to new applications; bring your own."
-_OFFICE = Preset(_starttls("smtp.office365.com"), Provider.MICROSOFT)
-_GMAIL = Preset(_starttls("smtp.gmail.com"), Provider.GOOGLE)
+_ADMIN = "The administrator of the organization may have to allow the app once."
+_OFFICE = Preset(
+    _starttls("smtp.office365.com"), Provider.MICROSOFT, note=_ADMIN, title="Microsoft 365 (work or school)"
+)
+_GMAIL = Preset(_starttls("smtp.gmail.com"), Provider.GOOGLE, title="Gmail and Google Workspace")
 
 PRESETS: Mapping[str, Preset] = {
     "office365": _OFFICE,
-    "outlook365": _OFFICE,
-    "outlook": Preset(_starttls("smtp-mail.outlook.com"), Provider.MICROSOFT, tenant_id="consumers"),
+    "outlook365": dataclasses.replace(_OFFICE, title=""),
+    "outlook": Preset(
+        _starttls("smtp-mail.outlook.com"),
+        Provider.MICROSOFT,
+        tenant_id="consumers",
+        title="Outlook.com, Hotmail, Live (personal)",
+    ),
     "gmail": _GMAIL,
-    "google-workspace": _GMAIL,
+    "google-workspace": dataclasses.replace(_GMAIL, title=""),
     "yahoo": Preset(
         _tls("smtp.mail.yahoo.com"),
         Provider.GENERIC,
@@ -61,6 +71,7 @@ PRESETS: Mapping[str, Preset] = {
         "https://api.login.yahoo.com/oauth2/get_token",
         "mail-w",
         note=_CLOSED,
+        title="Yahoo Mail",
     ),
     "aol": Preset(
         _tls("smtp.aol.com"),
@@ -69,6 +80,7 @@ PRESETS: Mapping[str, Preset] = {
         "https://api.login.aol.com/oauth2/get_token",
         "mail-w",
         note=_CLOSED,
+        title="AOL Mail",
     ),
     "fastmail": Preset(
         _tls("smtp.fastmail.com"),
@@ -76,6 +88,7 @@ PRESETS: Mapping[str, Preset] = {
         "https://api.fastmail.com/oauth/authorize",
         "https://api.fastmail.com/oauth/refresh",
         "https://www.fastmail.com/dev/protocol-smtp offline_access",
+        title="Fastmail",
     ),
     "yandex": Preset(
         _tls("smtp.yandex.com"),
@@ -83,6 +96,7 @@ PRESETS: Mapping[str, Preset] = {
         "https://oauth.yandex.com/authorize",
         "https://oauth.yandex.com/token",
         "mail:smtp",
+        title="Yandex Mail",
     ),
     "mail.ru": Preset(
         _tls("smtp.mail.ru"),
@@ -90,6 +104,7 @@ PRESETS: Mapping[str, Preset] = {
         "https://o2.mail.ru/login",
         "https://o2.mail.ru/token",
         "mail.imap",
+        title="Mail.ru",
     ),
     "comcast": Preset(
         _tls("smtp.comcast.net"),
@@ -97,18 +112,23 @@ PRESETS: Mapping[str, Preset] = {
         "https://oauth.xfinity.com/oauth/authorize",
         "https://oauth.xfinity.com/oauth/token",
         "https://email.comcast.net/ profile openid",
+        title="Comcast (Xfinity)",
     ),
-    "icloud": Preset(_starttls("smtp.mail.me.com"), note=_APP_PASSWORD),
-    "zoho": Preset(_tls("smtp.zoho.com"), note=_APP_PASSWORD),
+    "icloud": Preset(_starttls("smtp.mail.me.com"), note=_APP_PASSWORD, title="iCloud Mail"),
+    "zoho": Preset(_tls("smtp.zoho.com"), note=_APP_PASSWORD, title="Zoho Mail"),
     "sendgrid": Preset(
-        _starttls("smtp.sendgrid.net"), note="The user is the word apikey; the password is the key."
+        _starttls("smtp.sendgrid.net"),
+        note="The user is the word apikey; the password is the key.",
+        title="SendGrid",
     ),
-    "mailgun": Preset(_starttls("smtp.mailgun.org")),
-    "mandrill": Preset(_starttls("smtp.mandrillapp.com")),
-    "sparkpost": Preset(_starttls("smtp.sparkpostmail.com")),
-    "postmark": Preset(_starttls("smtp.postmarkapp.com")),
-    "ses-us-east-1": Preset(_starttls("email-smtp.us-east-1.amazonaws.com")),
-    "ses-us-west-2": Preset(_starttls("email-smtp.us-west-2.amazonaws.com")),
-    "ses-eu-west-1": Preset(_starttls("email-smtp.eu-west-1.amazonaws.com")),
-    "ses-eu-central-1": Preset(_starttls("email-smtp.eu-central-1.amazonaws.com")),
+    "mailgun": Preset(_starttls("smtp.mailgun.org"), title="Mailgun"),
+    "mandrill": Preset(_starttls("smtp.mandrillapp.com"), title="Mandrill"),
+    "sparkpost": Preset(_starttls("smtp.sparkpostmail.com"), title="SparkPost"),
+    "postmark": Preset(_starttls("smtp.postmarkapp.com"), title="Postmark"),
+    "ses-us-east-1": Preset(_starttls("email-smtp.us-east-1.amazonaws.com"), title="Amazon SES (us-east-1)"),
+    "ses-us-west-2": Preset(_starttls("email-smtp.us-west-2.amazonaws.com"), title="Amazon SES (us-west-2)"),
+    "ses-eu-west-1": Preset(_starttls("email-smtp.eu-west-1.amazonaws.com"), title="Amazon SES (eu-west-1)"),
+    "ses-eu-central-1": Preset(
+        _starttls("email-smtp.eu-central-1.amazonaws.com"), title="Amazon SES (eu-central-1)"
+    ),
 }

@@ -53,7 +53,7 @@ class Intent:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the connection is parked, in the provider's own words (RFC 6749 section 5.2), and when (ISO 8601 UTC)."""
+    """What the provider refused with, in its own words (RFC 6749 section 5.2), and when first (ISO 8601 UTC)."""
 
     error: str
     description: str = ""
@@ -70,12 +70,15 @@ class Record:
         seals: field name to what it was sealed for.
         intent: set while a refresh request is under way; found later, its answer was lost.
         parked: set when the provider refused the stored sign-in.
+        refused: set when it refused for another reason (the client, a policy): a new sign-in need not help, and the
+            next success ends it.
         refreshed_at: when a token last came, ISO 8601 UTC, or empty.
     """
 
     seals: Mapping[str, SealNote] = dataclasses.field(default_factory=dict)
     intent: Intent | None = None
     parked: Refusal | None = None
+    refused: Refusal | None = None
     refreshed_at: str = ""
 
 
@@ -111,15 +114,13 @@ def _to_json(record: Record) -> dict[str, Any]:
         },
         "intent": dataclasses.asdict(record.intent) if record.intent else None,
         "parked": dataclasses.asdict(record.parked) if record.parked else None,
+        "refused": dataclasses.asdict(record.refused) if record.refused else None,
         "refreshed_at": record.refreshed_at,
     }
 
 
 def _from_json(value: dict[str, Any]) -> Record:
-    parked, intent = value["parked"], value["intent"]
-    if parked is not None:
-        codes = tuple(int(code) for code in parked.pop("error_codes"))
-        parked = Refusal(**{name: str(text) for name, text in parked.items()}, error_codes=codes)
+    intent = value["intent"]
     if intent is not None:
         intent = Intent(int(intent["generation"]), str(intent["token"]), str(intent["at"]))
     return Record(
@@ -132,6 +133,14 @@ def _from_json(value: dict[str, Any]) -> Record:
             for field, note in value["seals"].items()
         },
         intent=intent,
-        parked=parked,
+        parked=_refusal(value["parked"]),
+        refused=_refusal(value.get("refused")),
         refreshed_at=str(value["refreshed_at"]),
     )
+
+
+def _refusal(value: dict[str, Any] | None) -> Refusal | None:
+    if value is None:
+        return None
+    codes = tuple(int(code) for code in value.pop("error_codes"))
+    return Refusal(**{name: str(text) for name, text in value.items()}, error_codes=codes)

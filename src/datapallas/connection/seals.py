@@ -19,7 +19,7 @@ from datapallas.errors import ConfigurationError, NotSignedIn, SealBroken
 from datapallas.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from datapallas.connection.model import Connection, Sealed
@@ -101,7 +101,7 @@ class Seals:
         except SealBroken as problem:
             if problem.facts.get("case") != "seal-broken":
                 raise
-            changed = self._changed(connection, field, value)
+            changed = self.changed(connection, field, value)
             if not changed:
                 raise
             raise SealBroken(
@@ -112,20 +112,24 @@ class Seals:
                 case="identity-changed",
             ) from None
 
-    def _changed(self, connection: Connection, field: str, sealed: Sealed) -> str:
-        """Why a value does not open, from the notes of all connections; empty when no note is about it."""
+    def changed(self, connection: Connection, field: str, sealed: Sealed) -> str:
+        """Why a value does not open, from the notes of all connections, without a key; empty when none says."""
         print_ = fingerprint(sealed.text)
         own = records.load(self._records / f"{connection.code}.json").seals
-        notes = [own[field]] if field in own else []
-        for path in sorted(self._records.glob("*.json")):
-            notes += records.load(path).seals.values()
-        for note in notes:
+        for note in self._notes(own.get(field)):
             if note.fingerprint == print_:
                 changes = identity(connection, field).changes_from(note.identity)
                 return f"since it was sealed these have changed: {changes}" if changes else ""
         if own.get(field) is not None:
             return "it is not the value that was sealed last; it was changed by hand, or comes from elsewhere"
         return ""
+
+    def _notes(self, first: SealNote | None) -> Iterator[SealNote]:
+        """The note that is usually right, then all there are."""
+        if first is not None:
+            yield first
+        for path in sorted(self._records.glob("*.json")):
+            yield from records.load(path).seals.values()
 
 
 def element_of(field: str) -> str:

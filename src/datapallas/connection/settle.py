@@ -54,6 +54,23 @@ def settle(given: Connection, stored: Connection, notes: Mapping[str, SealNote],
     `given` with a secret None or sealed means: as stored. Raises ConfigurationError (facts `case` identity-changed,
     `changed`, `lost`) when a stored secret cannot stay and `drop` is False.
     """
+    wanted, lost = _weighed(given, stored, notes)
+    if lost and not drop:
+        raise _refused(given.code, lost)
+    for field in lost:
+        if hasattr(wanted.credential, field):
+            wanted = without_sign_in(wanted) if field == REFRESH_TOKEN else with_secret(wanted, field, None)
+    return wanted
+
+
+def losses(given: Connection, stored: Connection, notes: Mapping[str, SealNote]) -> dict[str, str]:
+    """The stored secrets that cannot stay when `given` is saved: field name to what changes, in words."""
+    return _weighed(given, stored, notes)[1]
+
+
+def _weighed(
+    given: Connection, stored: Connection, notes: Mapping[str, SealNote]
+) -> tuple[Connection, dict[str, str]]:
     wanted = _with_stored_sign_in(given, stored)
     lost: dict[str, str] = {}
     for field in FIELDS:
@@ -65,12 +82,7 @@ def settle(given: Connection, stored: Connection, notes: Mapping[str, SealNote],
         changed = _cannot_stay(wanted, stored, field, notes.get(field))
         if changed:
             lost[field] = changed
-    if lost and not drop:
-        raise _refused(given.code, lost)
-    for field in lost:
-        if hasattr(wanted.credential, field):
-            wanted = without_sign_in(wanted) if field == REFRESH_TOKEN else with_secret(wanted, field, None)
-    return wanted
+    return wanted, lost
 
 
 def _with_stored_sign_in(given: Connection, stored: Connection) -> Connection:

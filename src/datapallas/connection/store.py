@@ -129,8 +129,15 @@ class Store:
         Raises UnknownConnection naming the known codes, BrokenConnection when the file called so cannot be read,
         ConfigurationError (fact `case` is `duplicate-code`) naming the files when there are several.
         """
+        entry = self.locate(code)
+        _ = entry.good
+        return entry
+
+    def locate(self, code: str) -> Entry:
+        """The one file whose `<code>` is `code`, or the broken one called so; raises as `find` does otherwise."""
         usual = self.connections / f"{code}.xml"
-        found, unread = [], None
+        found: list[Entry] = []
+        unread: Entry | None = None
         for path in self.paths():
             entry = self._entry_if_about(path, code)
             if entry is None:
@@ -150,7 +157,7 @@ class Store:
         if found:
             return found[0]
         if unread is not None:
-            return Entry(unread.path, unread.data, unread.good)  # raises
+            return unread
         raise self._unknown(code)
 
     def _entry_if_about(self, path: Path, code: str) -> Entry | None:

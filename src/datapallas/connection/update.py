@@ -107,16 +107,20 @@ class Update:
         opened, intent = self.opened(), self.record.intent
         return intent is not None and intent.token == fingerprint(opened.value.reveal())
 
-    def store_refresh_token(self, token: Secret, granted: Granted = Granted()) -> None:
+    def store_refresh_token(
+        self, token: Secret, granted: Granted = Granted(), settings: Connection | None = None
+    ) -> None:
         """Put a new refresh token, or the old one again, in place, durably; un-parks the connection.
 
-        May be called again after StorageError: the old file stands, and the place is kept.
+        `settings` is stored with it, in the same step; it was settled against what is stored (see `settle`). May be
+        called again after StorageError: the old file stands, and the place is kept.
         """
-        if not isinstance(self.connection.credential, OAuth2Client):
+        settled = settings or self.connection
+        if not isinstance(settled.credential, OAuth2Client):
             raise ConfigurationError(
-                f"{self.connection.code} has a password, not a sign-in.", connection=self.connection.code
+                f"{settled.code} has a password, not a sign-in.", connection=settled.code
             )
-        before, grant = self.connection.credential, self._next_grant(granted)
+        before, grant = settled.credential, self._next_grant(granted, settled)
         client = dataclasses.replace(
             before,
             refresh_token=None,
@@ -124,7 +128,7 @@ class Update:
             issued_at=granted.issued_at or before.issued_at,
             granted_scope=granted.scope or before.granted_scope,
         )
-        bare = dataclasses.replace(self.connection, credential=client)
+        bare = dataclasses.replace(settled, credential=client)
         sealed, note = self._seals.seal(bare, REFRESH_TOKEN, token, grant)
         new = dataclasses.replace(bare, credential=dataclasses.replace(client, refresh_token=sealed))
         new, record = self._seals.seal_all(new, self.record)
@@ -133,6 +137,7 @@ class Update:
             seals={**record.seals, REFRESH_TOKEN: note},
             intent=None,
             parked=None,
+            refused=None,
             refreshed_at=granted.at or record.refreshed_at,
         )
         self.write(new, record)
@@ -140,7 +145,7 @@ class Update:
     def forget_sign_in(self) -> None:
         """Remove the stored sign-in. Needs no key: a value that does not open can be forgotten too."""
         seals = {field: note for field, note in self.record.seals.items() if field != REFRESH_TOKEN}
-        record = dataclasses.replace(self.record, seals=seals, intent=None, parked=None)
+        record = dataclasses.replace(self.record, seals=seals, intent=None, parked=None, refused=None)
         data = xml_codec.encode(without_sign_in(self.connection), self._data)
         self._put(data, record)
 
@@ -180,14 +185,19 @@ class Update:
         if record != self.record:
             self.save_record(record)
 
-    def _next_grant(self, granted: Granted) -> Grant:
-        """One generation on from what is stored; an account's facts stay when the provider does not repeat them."""
+    def _next_grant(self, granted: Granted, settled: Connection) -> Grant:
+        """One generation on from what is stored; an account's facts stay when the provider does not repeat them.
+
+        They do not stay when `settled` has dropped the stored sign-in: then they are somebody else's.
+        """
         old = Grant(0)
         if isinstance(secret_of(self.connection, REFRESH_TOKEN), Sealed):
             with contextlib.suppress(SealBroken, KeyProblem):  # a new sign-in replaces what does not open
                 old = self.opened().grant
         note = self.record.seals.get(REFRESH_TOKEN)
         last = max(old.generation, note.generation if note else 0)
+        if secret_of(settled, REFRESH_TOKEN) is None:
+            old = Grant(0)
         return Grant(
             generation=last + 1,
             issued_at=granted.issued_at or old.issued_at,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 WHO = ("you", "mailbox owner", "tenant administrator", "provider", "us")
+_PROVIDERS = {"MICROSOFT": "Microsoft", "GOOGLE": "Google", "GENERIC": "provider GENERIC"}
+_PROVIDERS |= {"NONE": "a password (provider NONE)", "OAUTH2": "OAuth2"}
 _RANGE = re.compile(r"(\d\.\d+\.)(\d+)-(\d+)")
 _GAP = re.compile(r"\{(\w+)\|([^{}]*)\}")
 
@@ -69,6 +71,7 @@ class Row:
     cause: str
     fix: str
     who: str
+    fix_for: Mapping[str, str] = dataclasses.field(default_factory=dict)
     passes: bool = False
     family: bool = False
     source: str = ""
@@ -83,6 +86,12 @@ class Row:
         if not self.family:
             return best and best + NAMED
         return min(best, _CLASS_ONLY) if evidence.code and self.only_code(evidence.code) else best
+
+    def fix_at(self, provider: str) -> str:
+        """What to do for a connection of `provider`; the usual fix where that is empty or makes no difference."""
+        if not provider or provider in self.fix_for:
+            return self.fix_for.get(provider, self.fix)
+        return self.fix if provider == "NONE" else self.fix_for.get("OAUTH2", self.fix)
 
     def only_code(self, code: str) -> bool:
         """True when the row knows no more than that our own error has this code: any other family says more."""
@@ -213,6 +222,7 @@ def _row(fields: dict[str, Any], sources: dict[str, str]) -> Row:
         for entry in fields.pop("match")
     )
     unknown = {name for entry in entries for name in entry} - _TESTS.keys()
+    unknown |= fields.get("fix_for", {}).keys() - _PROVIDERS
     if unknown or fields["who"] not in WHO:
         raise ValueError(f"{fields['id']}: unknown {', '.join(sorted(unknown)) or 'who'}")
     source = fields.pop("source")
@@ -241,7 +251,9 @@ def as_markdown(known: Iterable[Row] | None = None) -> str:
     for row in rows() if known is None else known:
         link = row.source if "://" in row.source else row.source.removeprefix("docs/")
         lines += ["", f"## {row.id}", "", f"**{row.title}.** {fill(row.cause, {})}", ""]
-        lines += [f"- Do this: {fill(row.fix, {})}", f"- Who: {row.who}"]
+        lines += [f"- Do this: {fill(row.fix, {})}"]
+        lines += [f"- With {_PROVIDERS[name]}: {fill(fix, {})}" for name, fix in row.fix_for.items()]
+        lines += [f"- Who: {row.who}"]
         lines += [f"- Passes by itself: {'it may' if row.passes else 'no'}", f"- Source: <{link}>"]
         lines += ["- Seen as: `" + text.replace("\n", " ") + "`" for text in row.seen]
     return "\n".join(lines) + "\n"

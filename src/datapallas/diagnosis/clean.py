@@ -26,7 +26,11 @@ _SECRETS = (
     (re.compile(r"ENC\([^)\s]*\)?"), f"ENC({MASK})"),
     (re.compile(r"eyJ[\w-]{5,}(?:\.[\w-]*){1,4}"), MASK),  # a JWT (RFC 7519)
     (re.compile(r"(?i)(\bbearer[ =]+)(?=\S{8})(?![^\s\"']*[\"':{])[^\s\"',;\x01]+"), rf"\1{MASK}"),
-    (re.compile(r"(?i)(\bAUTH (?:XOAUTH2|OAUTHBEARER|PLAIN|LOGIN) )\S+"), rf"\1{MASK}"),
+    # In a server's own list of mechanisms what follows is the next one.
+    (
+        re.compile(r"(?i)(?<!250[ -])(\bAUTH (?:XOAUTH2|OAUTHBEARER|PLAIN|LOGIN) )\S+"),
+        rf"\1{MASK}",
+    ),
     (re.compile(r"(?i)(\b(?:proxy-)?authorization:\s*\w+ )\S+"), rf"\1{MASK}"),
     (
         re.compile(

@@ -23,6 +23,9 @@ _AADSTS = re.compile(r"AADSTS(\d{4,8})\b", re.IGNORECASE)
 _OAUTH = re.compile(
     r"""(?:["']error["']\s*:\s*["']|[?&\s(]error=|^error=|["']error["'], ["'])([a-z][a-z_]{3,40})\b"""
 )
+_ALONE = re.compile(
+    r"\s*([a-z]+(?:_[a-z]+){1,3})(?=\s*(?:[:.,;]|$))"
+)  # a line that begins with such a word, or is one
 _STATUS = r"[45]\.\d{1,3}\.\d{1,3}(?![.\d])"
 # A reply: three digits where a reply can stand, or anywhere when an enhanced status follows. smtplib shows (535, b'5.7.3 ...').
 _REPLY = re.compile(
@@ -134,7 +137,7 @@ def _of_ours(error: DataPallasError) -> Evidence:
 def of_text(text: str) -> Iterator[Evidence]:
     """Every single thing one piece of a log says: each AADSTS number, each reply, else its OAuth2 word, its exception."""
     common = Evidence(text=text, provider=provider_in(text), challenge=challenge_in(text))
-    word = _OAUTH.search(text)
+    word = _OAUTH.search(text) or _ALONE.match(text)
     error = word[1] if word else ""
     http = _HTTP.search(text)
     numbers = list(dict.fromkeys(int(number) for number in _AADSTS.findall(text)))[:_MOST_REPLIES]

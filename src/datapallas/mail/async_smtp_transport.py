@@ -61,9 +61,12 @@ class AsyncSmtpTransport:
     async def open(self, *, force: bool) -> AsyncSession:
         """Open a session and sign in."""
         login = await asyncio.to_thread(self._login.login, force=force)
-        deadlines = self._options.deadlines or Deadlines()
         return await AsyncSession.open(
-            self._target, login=login, deadlines=deadlines, watch=self._options.watch
+            self._target,
+            login=login,
+            deadlines=self._options.deadlines or Deadlines(),
+            watch=self._options.watch,
+            stages=self._options.stages,
         )
 
     @property

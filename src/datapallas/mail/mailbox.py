@@ -8,9 +8,16 @@ Must stay true: `send` returns only when at least one recipient was accepted; no
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from datapallas.errors import AddressError, ConfigurationError, MessageError, SmtpUnsupported
+from datapallas.errors import (
+    AddressError,
+    ConfigurationError,
+    DataPallasError,
+    MessageError,
+    SmtpUnsupported,
+)
 from datapallas.mail.address import NamedAddress
 from datapallas.mail.compose import Composed, Composer
 from datapallas.mail.envelope import Envelope, Outcome, Receipt, RecipientOutcome
@@ -70,7 +77,8 @@ class Mailbox(_Desk):
         (code ``outcome-unknown``); any other DataPallasError when nothing was handed over.
         """
         composed = self._composed(message, envelope_from)
-        return self._transport.send(composed.envelope, composed).raise_if_nobody()
+        with _told_of(composed):
+            return _named(composed, self._transport.send(composed.envelope, composed)).raise_if_nobody()
 
     def send_many(self, messages: Iterable[Message | Composed]) -> Iterator[Receipt]:
         """Send messages one after the other and give a receipt for each, in their order, whatever it says.
@@ -109,7 +117,8 @@ class AsyncMailbox(_Desk):
     async def send(self, message: Message | Composed, *, envelope_from: str | None = None) -> Receipt:
         """Send one message. See Mailbox.send."""
         composed = self._composed(message, envelope_from)
-        return (await self._transport.send(composed.envelope, composed)).raise_if_nobody()
+        with _told_of(composed):
+            return _named(composed, await self._transport.send(composed.envelope, composed)).raise_if_nobody()
 
     async def send_many(self, messages: Iterable[Message | Composed]) -> AsyncIterator[Receipt]:
         """Send messages one after the other and give a receipt for each. See Mailbox.send_many."""
@@ -144,6 +153,28 @@ def _sender(connection: Connection) -> NamedAddress:
             code="bad-from-address",
             connection=connection.code,
         ) from problem
+
+
+@contextlib.contextmanager
+def _told_of(composed: Composed) -> Iterator[None]:
+    """Whatever is refused is told with the sender of this message, which need not be the connection's."""
+    try:
+        yield
+    except DataPallasError as problem:
+        _name(composed, problem)
+        raise
+
+
+def _named(composed: Composed, receipt: Receipt) -> Receipt:
+    for one in receipt.refused:
+        if one.error is not None:
+            _name(composed, one.error)
+    return receipt
+
+
+def _name(composed: Composed, problem: DataPallasError) -> None:
+    if composed.envelope.sender:
+        problem.facts.setdefault("sender", composed.envelope.sender)
 
 
 def _unsendable(message: Message | Composed, error: MessageError | SmtpUnsupported) -> Receipt:

@@ -69,8 +69,13 @@ class SmtpTransport:
     def open(self, *, force: bool) -> Session:
         """Open a session and sign in."""
         login = self._login.login(force=force)
-        deadlines = self._options.deadlines or Deadlines()
-        return Session.open(self._target, login=login, deadlines=deadlines, watch=self._options.watch)
+        return Session.open(
+            self._target,
+            login=login,
+            deadlines=self._options.deadlines or Deadlines(),
+            watch=self._options.watch,
+            stages=self._options.stages,
+        )
 
     @property
     def renewable(self) -> bool:

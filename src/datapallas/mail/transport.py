@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datapallas.oauth.source import TokenSource
     from datapallas.secret import Secret
     from datapallas.smtp.sasl import Login
-    from datapallas.smtp.target import Deadlines, Target, Watch
+    from datapallas.smtp.target import Deadlines, Stages, Target, Watch
 
 SESSIONS = 3
 """Sessions of one mailbox at a time: what Exchange Online allows (432 4.3.2 beyond)."""
@@ -124,12 +124,14 @@ class Options:
 
     Attributes:
         watch: is told every line of the dialogue, secrets masked.
+        stages: is told how the opening of each session goes on.
         sessions: kept open and shared, at most.
         deadlines: seconds for each step; None: those of RFC 5321.
         local_name: how we greet the server; empty: our address.
     """
 
     watch: Watch | None = None
+    stages: Stages | None = None
     sessions: int = SESSIONS
     deadlines: Deadlines | None = None
     local_name: str = ""

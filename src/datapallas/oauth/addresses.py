@@ -98,6 +98,19 @@ def redirect_for(client: OAuth2Client, override: str = "") -> Redirect:
     return Redirect(host, port, parts.path or "/", f"http://{shown}{parts.path}")
 
 
+def away_redirect(client: OAuth2Client, override: str, port: int) -> str:
+    """The redirect of a sign-in for which nobody listens here: the browser is elsewhere, or comes back to a web page.
+
+    https is good then, as it is written; plain http still only to the browser's own machine, at `port` when none is
+    written. Raises ConfigurationError (code ``redirect-uri``).
+    """
+    chosen = override or client.redirect_uri
+    if chosen and _split(chosen, "redirect address", code="redirect-uri").scheme == "https":
+        return chosen
+    redirect = redirect_for(client, override)
+    return redirect.at(redirect.port or port)
+
+
 def _not_ours(url: str, reason: str) -> ConfigurationError:
     return ConfigurationError(
         f"The redirect address {url} cannot be used: {reason}.",
@@ -109,7 +122,7 @@ def _not_ours(url: str, reason: str) -> ConfigurationError:
 
 def _split(url: str, what: str, code: str = "bad-address") -> SplitResult:
     if not url:
-        raise ConfigurationError(f"The {what} is not set.", code=code)
+        raise ConfigurationError(f"The {what} is not set.", code=code, case="not-set")
     try:
         parts = urlsplit(url)
         port = parts.port

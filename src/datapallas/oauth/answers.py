@@ -89,9 +89,11 @@ def read_token_answer(
     )
 
 
-def read_device_answer(status: int, headers: Mapping[str, str], body: bytes) -> DeviceAnswer:
+def read_device_answer(
+    status: int, headers: Mapping[str, str], body: bytes, *, hide: Iterable[Secret] = ()
+) -> DeviceAnswer:
     """The codes a device flow begins with; the same errors as `read_token_answer`."""
-    data = _success(status, headers, body, 0.0, ())
+    data = _success(status, headers, body, 0.0, hide)
     code = _token(data, "device_code")
     user_code, address = data.get("user_code"), data.get("verification_uri", data.get("verification_url"))
     if code is None or not isinstance(user_code, str) or not isinstance(address, str):

@@ -2,7 +2,8 @@
 
 Must stay true:
 - PKCE is S256, always (RFC 7636, RFC 9700 section 2.1.1); state and nonce have 256 bits and are used once;
-- an `AuthorizationCode` exists only when state (constant time) and `iss` (RFC 9207) were right;
+- an `AuthorizationCode` exists only when state (constant time) and `iss` (RFC 9207) were right, or when the person
+  pasted the bare code into this very sign-in (`paste` says why that is safe);
 - a callback that is not ours is `StrayCallback` and changes nothing: the wait goes on.
 Pure: randomness is an argument.
 """
@@ -59,13 +60,13 @@ class ExpectedIssuer:
 
 
 class AuthorizationCode:
-    """A code whose callback was checked. `check_callback` makes it; nothing else can."""
+    """A code whose callback was checked. `check_callback` and `check_pasted_code` make it; nothing else can."""
 
     __slots__ = ("code", "nonce", "redirect_uri", "verifier")
 
     def __init__(self, made_by: object, code: Secret, request: AuthorizationRequest) -> None:
         if made_by is not _OURS:
-            raise TypeError("an AuthorizationCode comes from check_callback")
+            raise TypeError("an AuthorizationCode comes from check_callback or check_pasted_code")
         self.code = code
         self.verifier = request.verifier
         self.nonce = request.nonce
@@ -162,6 +163,18 @@ def check_callback(request: AuthorizationRequest, query: str) -> AuthorizationCo
     if "error" in answer:
         raise _refused(answer)
     return AuthorizationCode(_OURS, Secret(answer["code"]), request)
+
+
+def check_pasted_code(request: AuthorizationRequest, code: Secret) -> AuthorizationCode:
+    """Take a code that a person pasted without the rest of the address, once.
+
+    Raises StrayCallback when the sign-in has its answer already, or the code could break a request.
+    """
+    if request.issuer.advertised or not code.reveal() or not code.reveal().isprintable():
+        raise StrayCallback("A code was pasted that cannot be taken.")
+    if not request.consume():
+        raise StrayCallback("A callback came a second time.", code="callback-reused")
+    return AuthorizationCode(_OURS, code, request)
 
 
 def parse_query(query: str) -> dict[str, str]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_AT_ONCE = 1.5  # seconds in which a browser that cannot start has ended
+_OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"  # -m webbrowser ends with 0 whatever happens
+
+
 def has_desktop(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
     """Whether an address can be opened: BROWSER is set, or this is macOS, or a display is there.
 
@@ -29,26 +33,35 @@ def has_desktop(environ: Mapping[str, str], platform: str = sys.platform) -> boo
 
 
 def open_address(url: str, environ: Mapping[str, str]) -> bool:
-    """Open `url` by way of Python's `webbrowser`, which honours BROWSER. False when there is no desktop.
+    """Open `url` by way of Python's `webbrowser`, which honours BROWSER.
 
-    In a process of its own: `webbrowser` waits for some browsers, and lets them write to our stdout.
+    False when there is no desktop, or when the browser ends badly at once: then a person must open the address. One
+    that goes on is taken for a browser that works. In a process of its own: `webbrowser` waits for some browsers, and
+    lets them write to our stdout.
     """
     if not sys.executable or not has_desktop(environ):
         return False
-    threading.Thread(target=_run, args=(url, dict(environ)), name="browser", daemon=True).start()
-    return True
+    process = _start(url, dict(environ))
+    if process is None:
+        return False
+    try:
+        return process.wait(_AT_ONCE) == 0
+    except subprocess.TimeoutExpired:
+        # Somebody must take note of its end, or it stays in the list of processes for as long as we live.
+        threading.Thread(target=process.wait, name="browser", daemon=True).start()
+        return True
 
 
-def _run(url: str, environ: dict[str, str]) -> None:
+def _start(url: str, environ: dict[str, str]) -> subprocess.Popen[bytes] | None:
     quiet = subprocess.DEVNULL
     with contextlib.suppress(OSError):
-        subprocess.run(  # noqa: S603 - Python itself, with an address we made
+        return subprocess.Popen(  # noqa: S603 - Python itself, with an address we made
             # -I: a file webbrowser.py in the current folder is not what we mean.
-            [sys.executable, "-I", "-m", "webbrowser", url],
+            [sys.executable, "-I", "-c", _OPEN, url],
             env=environ,
             stdin=quiet,
             stdout=quiet,
             stderr=quiet,
-            check=False,
             start_new_session=True,  # Ctrl-C is for us, not for the browser
         )
+    return None

@@ -27,7 +27,7 @@ def unreachable(host: str, port: int, phase: str, raw: str = "") -> Unreachable:
         "timeout": f"{host} did not answer in time.",
         "closed": f"{host} closed the connection before it had answered.",
     }[phase]
-    return Unreachable(sentence, raw=raw, host=host, port=port, phase=phase)
+    return Unreachable(sentence, raw=raw, host=host, port=port, phase=phase, case="provider")
 
 
 def translate(problem: Exception, host: str, port: int, *, by_proxy: bool) -> DataPallasError:

@@ -87,8 +87,14 @@ def refresh(client: OAuth2Client, token: Secret) -> Form:
 
 
 def device_start(client: OAuth2Client) -> Form:
-    """Ask for a code that a person types on another device (RFC 8628 section 3.1)."""
-    return Form((("client_id", client.client_id), ("scope", provider.scope(client))))
+    """Ask for a code that a person types on another device (RFC 8628 section 3.1).
+
+    A client with a secret proves itself here too, where the RFC is kept; Microsoft and Google ask for the id alone.
+    """
+    asked: list[tuple[str, str | Secret]] = [("scope", provider.scope(client))]
+    if client.provider is Provider.GENERIC:
+        return _as_client(client, asked)
+    return Form((("client_id", client.client_id), *asked))
 
 
 def device_poll(client: OAuth2Client, device_code: Secret) -> Form:

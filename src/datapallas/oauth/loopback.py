@@ -3,7 +3,8 @@
 Must stay true:
 - it listens on loopback only, for `localhost` on both 127.0.0.1 and ::1 or not at all (RFC 8252 section 8.3);
 - nothing but a callback that `accept` takes ends the wait: not junk, not silence, not a thousand of either;
-- the browser that brought the code waits for the outcome, and then everything is closed within a second.
+- the browser that brought the code waits for the outcome; the port is free as soon as the wait is over;
+- `stop`, from any thread, ends the wait within a moment.
 One thread, the caller's: no request is served that nobody waits for, and Ctrl-C ends it like any other loop.
 """
 
@@ -14,6 +15,7 @@ import dataclasses
 import errno
 import selectors
 import socket
+import threading
 from typing import TYPE_CHECKING, TypeVar
 
 from datapallas.errors import ConfigurationError, SignInAborted
@@ -34,6 +36,7 @@ REQUEST_SECONDS = 5.0  # from connecting to the end of the head
 MOST_CONNECTIONS = 64  # the oldest unfinished one makes room: a browser always gets in
 _FAREWELL = 0.3  # seconds the browser has to take the last page
 _PORT_TRIES = 5
+_LOOK = 0.5  # seconds between two looks at the clock
 
 T = TypeVar("T")
 
@@ -59,9 +62,11 @@ class Loopback:
         self.redirect_uri = redirect.at(self._port)
         self._visitors: dict[int, _Visitor] = {}
         self._held: socket.socket | None = None
+        self._bell, self._rope = socket.socketpair()  # `stop` pulls the rope, `wait` hears the bell
+        self._rope_lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
-        for listener in self._listeners:
-            self._selector.register(listener, selectors.EVENT_READ)
+        for heard in (*self._listeners, self._bell):
+            self._selector.register(heard, selectors.EVENT_READ)
 
     def __enter__(self) -> Self:
         return self
@@ -71,15 +76,28 @@ class Loopback:
     ) -> None:
         self.close()
 
-    def wait(self, accept: Callable[[str], T], until: float) -> T:
-        """What `accept` makes of the query of the first callback it does not call stray.
+    def wait(self, accept: Callable[[str], T], until: float) -> T | None:
+        """What `accept` makes of the query of the first callback it does not call stray; None after `stop`.
 
         Whatever else `accept` raises ends the wait too; the browser then waits for `answer`. `until` is monotonic.
         Raises SignInAborted (code ``sign-in-timeout``) when nobody came.
         """
+        try:
+            return self._wait(accept, until)
+        finally:
+            self._stop_listening()
+
+    def stop(self) -> None:
+        """End the wait; from any thread, and harmless when there is none."""
+        with self._rope_lock, contextlib.suppress(OSError):
+            self._rope.send(b".")
+
+    def _wait(self, accept: Callable[[str], T], until: float) -> T | None:
         while (now := self._clock.monotonic()) < until:
             self._drop_late(now)
-            for key, _ in self._selector.select(min(until - now, 1.0)):
+            for key, _ in self._selector.select(min(until - now, _LOOK)):
+                if key.fileobj is self._bell:
+                    return None
                 if key.fileobj in self._listeners:
                     self._welcome(key.fileobj)
                     continue
@@ -114,6 +132,9 @@ class Loopback:
             self._part(visitor)
             visitor.link.close()
         self._selector.close()
+        with self._rope_lock:
+            self._bell.close()
+            self._rope.close()
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:

@@ -5,7 +5,8 @@ Must stay true, in this order, under the connection's lock:
 2. the intent is on disk before anything is sent;
 3. one request; a second one with the same token only when no reply came;
 4. the new refresh token is on disk before the access token is handed out;
-5. `invalid_grant` parks, after the file was read once more; nothing else parks, and nothing deletes.
+5. `invalid_grant` parks, after the file was read once more; nothing else parks, and nothing deletes. A refusal for
+   another reason (the client, a policy) is noted until the next success, and stops nothing.
 Killed anywhere: what was stored last works, but for a provider that rotated strictly and whose reply was lost.
 """
 
@@ -33,10 +34,13 @@ from datapallas.oauth import claims, grants
 from datapallas.oauth.client import opened_client
 from datapallas.oauth.clock import iso
 from datapallas.oauth.exchange import ask
+from datapallas.oauth.parking import LOST, check_parked, park, parked, restored
 from datapallas.oauth.token import AccessToken, minted, wants_person
+from datapallas.oauth.wanted import as_wanted
 
 if TYPE_CHECKING:
     from datapallas.connection.folder import Folder
+    from datapallas.connection.model import Connection
     from datapallas.connection.update import Update
     from datapallas.connection.vault import Opened
     from datapallas.oauth.answers import TokenAnswer
@@ -45,7 +49,6 @@ if TYPE_CHECKING:
 
 _SAVES = 3  # tries to store an answer before the caller is told
 _SAVE_PAUSE = 0.2  # seconds between them
-LOST = "answer-lost"  # the record's word for: the provider rotated the token and its answer never reached the disk
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,12 +64,17 @@ class _Unsaved:
 class Rotation:
     """Refreshes one connection. Called by one thread at a time.
 
+    With `wanted`, its settings as a draft has them: client secret and scope are tried as they are there, and a draft
+    the stored sign-in was not made for is refused (SealBroken, case ``draft-differs``) before anything is asked.
+
     Attributes:
         requests: how many requests the last `run` sent that may have reached the provider.
     """
 
-    def __init__(self, folder: Folder, code: str, endpoint: Endpoint) -> None:
-        self._folder, self._code, self._endpoint = folder, code, endpoint
+    def __init__(
+        self, folder: Folder, code: str, endpoint: Endpoint, wanted: Connection | None = None
+    ) -> None:
+        self._folder, self._code, self._endpoint, self._wanted = folder, code, endpoint, wanted
         self._unsaved: _Unsaved | None = None
         self.requests = 0
 
@@ -83,11 +91,12 @@ class Rotation:
                 return saved
             opened = update.opened()
             if not even_parked:
-                _check_parked(update, opened)
+                check_parked(update, opened)
             try:
                 return self._attempt(update, opened)
             except TokenRefused as problem:
                 if not wants_person(problem):
+                    self._refused(update, problem)
                     raise
                 again, now = self._read_again()
                 if now.value == opened.value:
@@ -96,6 +105,7 @@ class Rotation:
                 return self._attempt(again, now)
             except TokenRefused as problem:
                 if not wants_person(problem):
+                    self._refused(again, problem)
                     raise
                 raise self._park(again, now, problem) from problem
 
@@ -106,7 +116,7 @@ class Rotation:
 
     def _attempt(self, update: Update, opened: Opened) -> AccessToken:
         clock = self._endpoint.clock
-        client = opened_client(self._folder, update.connection)
+        client = opened_client(self._folder, as_wanted(update.connection, self._wanted))
         url, form = provider.token_url(client), grants.refresh(client, opened.value)
         lost_before = update.answer_lost() and update.record.parked is None
         with update.reserve():
@@ -193,7 +203,7 @@ class Rotation:
         except (SignInRejected, ProtocolError):
             return  # it proves nothing then; the token is used for the mailbox it was stored for
         if who.subject and who.subject != opened.grant.subject:
-            _note(update, Refusal("wrong-account", at=iso(self._endpoint.clock.wall())))
+            park(update, Refusal("wrong-account", at=iso(self._endpoint.clock.wall())))
             raise SignInRejected(
                 f"The provider answered the refresh of {self._code} for another account. Nothing was stored.",
                 code="wrong-account",
@@ -202,63 +212,32 @@ class Rotation:
                 account=who.addresses[0] if who.addresses else "",
             )
 
+    def _refused(self, update: Update, problem: TokenRefused) -> None:
+        """Note a refusal that does not pass by itself, and since when: the list of connections shows it."""
+        if problem.transient:
+            return
+        error = problem.error or f"HTTP status {problem.status}"
+        before = update.record.refused
+        same = before is not None and (before.error, before.error_codes) == (error, problem.error_codes)
+        if before is not None and same:
+            return
+        refusal = self._refusal(problem, error, before.at if before else "")
+        update.save_record(dataclasses.replace(update.record, refused=refusal))
+
     def _park(self, update: Update, opened: Opened, problem: TokenRefused) -> Parked:
         lost = problem.facts.get("lost") == "yes" and problem.error == "invalid_grant"
-        refusal = Refusal(
-            error=LOST if lost else problem.error,
+        refusal = self._refusal(problem, LOST if lost else problem.error)
+        park(update, refusal)
+        return parked(update, refusal, older=restored(update, opened))
+
+    def _refusal(self, problem: TokenRefused, error: str, since: str = "") -> Refusal:
+        return Refusal(
+            error=error,
             description=problem.description,
             error_codes=problem.error_codes,
             correlation_id=problem.correlation_id,
-            at=iso(self._endpoint.clock.wall()),
+            at=since or iso(self._endpoint.clock.wall()),
         )
-        _note(update, refusal)
-        return parked(update, refusal, restored=_restored(update, opened))
-
-
-def parked(update: Update, refusal: Refusal, *, restored: bool = False) -> Parked:
-    """The error for a parked connection, in the words of the refusal."""
-    if refusal.error == LOST:
-        why = "the provider rotated the token and the answer was lost; sign in once"
-    elif restored:
-        why = "an older copy of its file was restored, and the provider knows a newer sign-in; sign in again"
-    else:
-        why = "the provider refused the stored sign-in; sign in again"
-    error = "invalid_grant" if refusal.error == LOST else refusal.error
-    return Parked(
-        f"{update.connection.code} is parked: {why}.",
-        raw=": ".join(filter(None, (error, refusal.description))),
-        connection=update.connection.code,
-        mailbox=update.connection.mailbox,
-        provider=update.connection.provider.value,
-        error=error,
-        error_codes=" ".join(map(str, refusal.error_codes)),
-        correlation_id=refusal.correlation_id,
-        at=refusal.at,
-        lost="yes" if refusal.error == LOST else "",
-        restored="yes" if restored else "",
-    )
-
-
-def is_parked(update: Update, opened: Opened) -> bool:
-    """Whether the note that parks this connection is about the token that is stored now."""
-    record = update.record
-    if record.parked is None:
-        return False
-    return record.intent is None or record.intent.token == fingerprint(opened.value.reveal())
-
-
-def _check_parked(update: Update, opened: Opened) -> None:
-    if update.record.parked is not None and is_parked(update, opened):
-        raise parked(update, update.record.parked, restored=_restored(update, opened))
-
-
-def _restored(update: Update, opened: Opened) -> bool:
-    return opened.generation > 0 and update.restored()
-
-
-def _note(update: Update, refusal: Refusal) -> None:
-    """Park. The intent stays: it names the token that was refused."""
-    update.save_record(dataclasses.replace(update.record, parked=refusal))
 
 
 def _forget_intent(update: Update) -> None:

@@ -12,7 +12,7 @@ from datapallas.connection.model import OAuth2Client, Provider
 from datapallas.errors import DataPallasError, NotSignedIn
 from datapallas.oauth.acceptance import missing_scopes
 from datapallas.oauth.clock import from_iso
-from datapallas.oauth.rotation import is_parked
+from datapallas.oauth.parking import is_parked
 
 if TYPE_CHECKING:
     from datapallas.connection.record import Refusal
@@ -39,7 +39,8 @@ class Status:
         age_days: since then, or None.
         refreshed_at: when a token last came, ISO 8601 UTC, or empty.
         days_left: until the sign-in ends when it is not used, or None where the provider does not say.
-        refusal: why it is parked, in the provider's words, or None.
+        refusal: what the provider refuses with since when, in its own words, or None. It is parked then, or (state
+            ``signed-in``) refused for a reason that a new sign-in need not help: the client, a policy.
         problem: why it cannot be read, or None.
     """
 
@@ -88,7 +89,7 @@ def status_of(update: Update, wall: float) -> Status:
             if state == "signed-in" and idle is not None and idle_since is not None
             else None
         ),
-        refusal=update.record.parked if state == "parked" else None,
+        refusal={"parked": update.record.parked, "signed-in": update.record.refused}.get(state),
         problem=problem,
     )
 

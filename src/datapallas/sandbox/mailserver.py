@@ -109,7 +109,8 @@ class SandboxPolicy:
     async def login(self, mechanism: str, login: Login) -> Verdict:  # noqa: ARG002 - the policy's signature
         """Ask the identity provider about a token; know the one password."""
         fault = self._house.faults.take("auth")
-        if fault and fault.what != "expired":
+        expired = fault is not None and fault.what == "expired"
+        if fault and not expired:
             refusal = await _act(fault)
             if refusal is not None:
                 return Verdict(refusal)
@@ -120,7 +121,7 @@ class SandboxPolicy:
         if status >= 500:  # noqa: PLR2004 - the provider has a fault of its own
             return Verdict(_PROVIDER_DOWN)
         good = access is not None and login.user.lower() == access.grant.user.lower()
-        if access is None or not good or fault or not MAIL_SCOPES.intersection(access.scope):
+        if access is None or not good or expired or not MAIL_SCOPES.intersection(access.scope):
             return self._token_refused()
         return self._let_in(access.grant.user)
 

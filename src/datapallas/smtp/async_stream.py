@@ -14,7 +14,7 @@ from datapallas.smtp.async_wire import AsyncWire
 from datapallas.smtp.client import Client, Handshake, Lost
 from datapallas.smtp.inbox import Inbox, closed, too_slow
 from datapallas.smtp.opening import opening
-from datapallas.smtp.target import Deadlines, Sent, Target
+from datapallas.smtp.target import Deadlines, Sent, Stage, Target
 from datapallas.smtp.transaction import ChunkingRefused, transaction
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datapallas.smtp.features import Features
     from datapallas.smtp.reply import Reply
     from datapallas.smtp.sasl import Login
-    from datapallas.smtp.target import Watch
+    from datapallas.smtp.target import Stages, Watch
 
 _DEADLINES = Deadlines()
 
@@ -42,13 +42,19 @@ class AsyncSession:
     _client: Client
 
     def __init__(
-        self, target: Target, login: Login | None, deadlines: Deadlines, watch: Watch | None
+        self,
+        target: Target,
+        login: Login | None,
+        deadlines: Deadlines,
+        watch: Watch | None,
+        stages: Stages | None = None,
     ) -> None:
         """Connect nothing yet; use `open`."""
         self.round_trips = 0
         self._writes = 0
         self._closed = True
         self._target, self._login, self._deadlines, self._watch = target, login, deadlines, watch
+        self._stages = stages
 
     @classmethod
     async def open(
@@ -58,20 +64,23 @@ class AsyncSession:
         login: Login | None = None,
         deadlines: Deadlines = _DEADLINES,
         watch: Watch | None = None,
+        stages: Stages | None = None,
     ) -> Self:
-        """Connect, secure the way, sign in.
+        """Connect, secure the way, sign in; `stages` is told how that goes on.
 
         Raises Unreachable, TlsRefused, SmtpRefused (its `step` says where), SmtpUnsupported, ProtocolError.
         """
-        session = cls(target, login, deadlines, watch)
+        session = cls(target, login, deadlines, watch, stages)
         await session._connect()
         return session
 
     async def _connect(self) -> None:
+        if self._stages is not None:
+            self._stages.began(Stage.CONNECT)
         self._inbox = Inbox()
         self._wire = wire = await AsyncWire.connect(self._target, self._deadlines.connect, self._inbox)
         self._closed = False
-        self._client = client = Client(self._target, self._watch)
+        self._client = client = Client(self._target, self._watch, self._stages)
         client.loopback = wire.loopback
         try:
             await self._run(opening(client, self._target.local_name or wire.literal, self._login))
@@ -205,3 +214,5 @@ class AsyncSession:
         self._inbox.clear()
         await self._wire.secure(self._target, self._deadlines.tls)
         self._client.secured = True
+        if self._stages is not None:
+            self._client.tls = self._wire.tls_facts()

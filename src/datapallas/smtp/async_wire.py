@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from datapallas.errors import Unreachable
 from datapallas.smtp.inbox import closed, too_slow
-from datapallas.smtp.tls import ClientContext, refusal, tls_context
+from datapallas.smtp.tls import ClientContext, facts_of, refusal, tls_context
 
 if TYPE_CHECKING:
     from datapallas.smtp.body import Octets
@@ -137,6 +137,10 @@ class AsyncWire(asyncio.BufferedProtocol):
         tls = self._tls
         if tls is not None and isinstance(target.tls, ClientContext | None) and not tls.session_reused:
             (target.tls or tls_context()).remember(target, tls.session)
+
+    def tls_facts(self) -> dict[str, str]:
+        """What TLS ended with, for whoever watches; nothing without TLS."""
+        return facts_of(self._tls) if self._tls is not None else {}
 
     async def write(self, octets: Octets, seconds: float) -> None:
         """Hand over all of `octets`. Raises OSError; TimeoutError when the server takes nothing for `seconds`."""

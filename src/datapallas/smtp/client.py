@@ -23,7 +23,7 @@ from datapallas.smtp.inbox import CLOSING, closed
 if TYPE_CHECKING:
     from datapallas.smtp.body import Octets
     from datapallas.smtp.reply import Reply
-    from datapallas.smtp.target import Target, Watch
+    from datapallas.smtp.target import Stage, Stages, Target, Watch
 
 
 class State(StrEnum):
@@ -145,11 +145,14 @@ class Client:
         lost: set by a driver that gives fewer replies than asked for.
         midway: True while a text is partly out, so that nothing else may be said.
         mask: takes our secrets out of what a server says, while there is one it may repeat.
+        tls: what a driver's handshake ended with, for `stages`; empty when nobody is told.
     """
 
-    def __init__(self, target: Target, watch: Watch | None = None) -> None:
+    def __init__(self, target: Target, watch: Watch | None = None, stages: Stages | None = None) -> None:
         self.target = target
         self.watch = watch
+        self.stages = stages
+        self.tls: Mapping[str, str] = {}
         self.state = State.CONNECTED
         self.features = Features()
         self.secured = self.loopback = self.midway = False
@@ -210,6 +213,16 @@ class Client:
             if octets:
                 self.watch("C", f"({octets} octets)")
 
+    def began(self, stage: Stage) -> None:
+        """Tell that a stage begins."""
+        if self.stages is not None:
+            self.stages.began(stage)
+
+    def ended(self, stage: Stage, **facts: str) -> None:
+        """Tell that a stage ended well."""
+        if self.stages is not None:
+            self.stages.ended(stage, facts)
+
     @property
     def where(self) -> dict[str, str]:
         """The facts every error of this session carries."""
@@ -244,6 +257,14 @@ class Client:
     def noop(self) -> Conversation[Reply]:
         """Ask whether the server is there."""
         return (yield from self.say(b"NOOP\r\n", _NOOP))
+
+    def trial(self, sender: str) -> Conversation[Reply]:
+        """Offer a sender and take it back, so that nothing is sent; the reply to the offer, good or bad."""
+        params = () if sender.isascii() else ("SMTPUTF8",)
+        reply = yield from self.say(command.mail_from(sender, params), _MAIL)
+        if reply.positive:
+            yield from self.reset()
+        return reply
 
     def reset(self) -> Conversation[Reply]:
         """End a transaction that came to nothing."""

@@ -17,6 +17,7 @@ from datapallas.smtp import command, sasl
 from datapallas.smtp.client import CONNECT, Client, Conversation, Handshake, State
 from datapallas.smtp.features import Features
 from datapallas.smtp.reply import Reply
+from datapallas.smtp.target import Stage
 
 if TYPE_CHECKING:
     from datapallas.smtp.sasl import Login
@@ -34,16 +35,20 @@ def opening(client: Client, local_name: str, login: Login | None) -> Conversatio
     """
     security = client.target.security
     if security is Security.TLS:
+        client.began(Stage.TLS)
         yield Handshake()
+        client.ended(Stage.TLS, **client.tls)
     greeting = yield from client.say(b"", CONNECT, "greeting")
     if not greeting.positive:
         raise client.refused(CONNECT, greeting)
     yield from _introduce(client, local_name, bare=security is Security.NONE and login is None)
+    client.ended(Stage.CONNECT, greeting=greeting.lines[0])
     if security is Security.STARTTLS:
         yield from _secure(client)
         yield from _introduce(client, local_name, bare=False)
     if login is not None:
         yield from _sign_in(client, login)
+    client.began(Stage.READY)
     return client.features
 
 
@@ -61,6 +66,7 @@ def _introduce(client: Client, local_name: str, *, bare: bool) -> Conversation[N
 
 
 def _secure(client: Client) -> Conversation[None]:
+    client.began(Stage.TLS)
     if not client.features.starttls:
         raise TlsRefused(
             f"{client.target.host} does not offer STARTTLS, or somebody on the way took the offer out.",
@@ -71,11 +77,13 @@ def _secure(client: Client) -> Conversation[None]:
     if client.state is not State.SECURING:
         raise client.refused(command.STARTTLS, reply)
     yield Handshake()
+    client.ended(Stage.TLS, **client.tls)
     client.state = State.GREETED  # RFC 3207 section 4.2: both sides forget what they knew
     client.features = Features()
 
 
 def _sign_in(client: Client, login: Login) -> Conversation[None]:
+    client.began(Stage.SIGN_IN)
     if not client.secured and not (client.target.security is Security.NONE and client.loopback):
         raise TlsRefused(
             f"The way to {client.target.host} is not encrypted; no password or token is sent over it.",
@@ -86,6 +94,8 @@ def _sign_in(client: Client, login: Login) -> Conversation[None]:
         name = sasl.choose(login, client.features.auth)
     except SmtpUnsupported as error:
         error.facts.update(client.where)
+        if not client.secured and client.features.starttls:  # it takes sign-ins, only not here in clear
+            error.facts["reason"] = "plain"
         raise
     exchange = _Exchange(client, name, login)
     client.mask = exchange.mask
@@ -104,6 +114,7 @@ def _sign_in(client: Client, login: Login) -> Conversation[None]:
         if exchange.challenge:
             refusal.raw += f" {exchange.challenge}"
         raise refusal
+    client.ended(Stage.SIGN_IN, mechanism=name, user=login.user, reply=exchange.mask(reply.text))
 
 
 class _Exchange:

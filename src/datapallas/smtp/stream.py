@@ -10,10 +10,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Self
 
 from datapallas.errors import DataPallasError
+from datapallas.smtp import command
 from datapallas.smtp.client import Client, Handshake, Lost
 from datapallas.smtp.inbox import Inbox, closed, too_slow
 from datapallas.smtp.opening import opening
-from datapallas.smtp.target import Deadlines, Sent, Target
+from datapallas.smtp.target import Deadlines, Sent, Stage, Target
 from datapallas.smtp.transaction import ChunkingRefused, transaction
 from datapallas.smtp.wire import Wire
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from datapallas.smtp.features import Features
     from datapallas.smtp.reply import Reply
     from datapallas.smtp.sasl import Login
-    from datapallas.smtp.target import Watch
+    from datapallas.smtp.target import Stages, Watch
 
 _DEADLINES = Deadlines()
 
@@ -39,12 +40,18 @@ class Session:
     """
 
     def __init__(
-        self, target: Target, login: Login | None, deadlines: Deadlines, watch: Watch | None
+        self,
+        target: Target,
+        login: Login | None,
+        deadlines: Deadlines,
+        watch: Watch | None,
+        stages: Stages | None = None,
     ) -> None:
         """Connect; use `open`."""
         self.round_trips = 0
         self._writes = 0
         self._target, self._login, self._deadlines, self._watch = target, login, deadlines, watch
+        self._stages = stages
         self._connect()
 
     @classmethod
@@ -55,18 +62,21 @@ class Session:
         login: Login | None = None,
         deadlines: Deadlines = _DEADLINES,
         watch: Watch | None = None,
+        stages: Stages | None = None,
     ) -> Self:
-        """Connect, secure the way, sign in.
+        """Connect, secure the way, sign in; `stages` is told how that goes on.
 
         Raises Unreachable, TlsRefused, SmtpRefused (its `step` says where), SmtpUnsupported, ProtocolError.
         """
-        return cls(target, login, deadlines, watch)
+        return cls(target, login, deadlines, watch, stages)
 
     def _connect(self) -> None:
+        if self._stages is not None:
+            self._stages.began(Stage.CONNECT)
         self._wire = wire = Wire.connect(self._target, self._deadlines.connect)
         self._closed = False
         self._inbox = Inbox()
-        self._client = client = Client(self._target, self._watch)
+        self._client = client = Client(self._target, self._watch, self._stages)
         client.loopback = wire.loopback
         try:
             self._run(opening(client, self._target.local_name or wire.literal, self._login))
@@ -119,6 +129,13 @@ class Session:
     def noop(self) -> Reply:
         """Ask whether the server is there."""
         return self._run(self._usable().noop())
+
+    def try_sender(self, sender: str) -> None:
+        """Ask whether the server takes mail from `sender`; nothing is sent. Raises SmtpRefused (step MAIL)."""
+        client = self._usable()
+        reply = self._run(client.trial(sender))
+        if not reply.positive:
+            raise client.refused(command.MAIL, reply, sender=sender)
 
     def reset(self) -> Reply:
         """Say RSET. Not needed between messages."""
@@ -213,3 +230,5 @@ class Session:
         self._inbox.clear()
         self._wire.secure(self._target, self._deadlines.tls)
         self._client.secured = True
+        if self._stages is not None:
+            self._client.tls = self._wire.tls_facts()

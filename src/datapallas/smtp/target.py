@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from datapallas.connection.model import Security
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
     from datapallas.smtp.reply import Reply
 
 Watch = Callable[[str, str], None]
 """Is told every line: direction ``C`` or ``S``, and the line without its end. Secrets are masked, bodies counted."""
+
+
+class Stage(StrEnum):
+    """A part of opening a session. With implicit TLS, CONNECT ends after TLS: with the server's greeting."""
+
+    CONNECT = "connect"
+    TLS = "tls"
+    SIGN_IN = "sign-in"
+    READY = "ready"
+
+
+class Stages(Protocol):
+    """Is told how the opening of a session goes on, in the thread that opens it; what it raises ends the session.
+
+    Nothing is told of messages: they are many, and whoever sends them knows.
+    """
+
+    def began(self, stage: Stage) -> None:
+        """A stage begins; READY when messages may be sent."""
+
+    def ended(self, stage: Stage, facts: Mapping[str, str]) -> None:
+        """A stage ended well. Facts: CONNECT `greeting`; TLS see `tls.facts_of`; SIGN_IN `mechanism`, `user`, `reply`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

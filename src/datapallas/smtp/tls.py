@@ -119,6 +119,26 @@ def _unreadable(file: str, reason: str) -> ConfigurationError:
     )
 
 
+def facts_of(tls: ssl.SSLSocket | ssl.SSLObject) -> dict[str, str]:
+    """What a finished handshake agreed on: `version`, and of the server's certificate `name`, `issuer` and `ends`."""
+    certificate = tls.getpeercert() or {}
+    subject, issuer = _names(certificate.get("subject")), _names(certificate.get("issuer"))
+    others = [str(value[1]) for value in certificate.get("subjectAltName", ())]
+    facts = {
+        "version": (tls.version() or "").replace("TLSv", "TLS "),
+        "name": subject.get("commonName") or next(iter(others), ""),
+        "issuer": issuer.get("organizationName") or issuer.get("commonName", ""),
+        "ends": str(certificate.get("notAfter", "")),
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _names(distinguished: object) -> dict[str, str]:
+    """The parts of a name as `ssl` gives it: a tuple of tuples of pairs."""
+    parts = distinguished if isinstance(distinguished, tuple) else ()
+    return {str(name): str(value) for part in parts for name, value in part}
+
+
 def refusal(error: OSError, target: Target, seconds: float) -> DataPallasError:
     """Say what a handshake failed of: TlsRefused, or Unreachable when the connection just ended."""
     where: dict[str, str] = {"host": target.host, "port": str(target.port), "step": "TLS", "after_body": "no"}

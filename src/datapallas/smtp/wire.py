@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 
 from datapallas.errors import Unreachable
 from datapallas.smtp.inbox import closed, too_slow
-from datapallas.smtp.tls import ClientContext, refusal, tls_context
+from datapallas.smtp.tls import ClientContext, facts_of, refusal, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,6 +124,10 @@ class Wire:
             context = target.tls or tls_context()
             session: ssl.SSLSession | None = getattr(self._sock, "session", None)
             context.remember(target, session)
+
+    def tls_facts(self) -> dict[str, str]:
+        """What TLS ended with, for whoever watches; nothing without TLS."""
+        return facts_of(self._sock) if isinstance(self._sock, ssl.SSLSocket) else {}
 
     def write(self, octets: Octets, seconds: float, inbox: Inbox) -> None:
         """Hand over all of `octets`. Raises OSError; TimeoutError when the server takes nothing for `seconds`."""

@@ -1,0 +1,118 @@
+"""The application: every route, behind the guard.
+
+Must stay true: a route says what it needs, or this raises at the start; nothing is loaded from elsewhere, so FastAPI's
+own pages of documentation are off.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from datapallas import __version__
+from datapallas.errors import DataPallasError
+from datapallas.web import problems, static_files
+from datapallas.web.guard import Guard
+from datapallas.web.pages import (
+    callback,
+    connections,
+    editor,
+    explain,
+    login,
+    sign_ins,
+    test_emails,
+    trial,
+)
+from datapallas.web.problems import Problem
+from datapallas.web.roles import need_of, needs
+from datapallas.web.who import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastapi import APIRouter
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from datapallas.web.services import Services
+
+ROUTERS: Sequence[APIRouter] = (
+    static_files.router,
+    login.router,
+    callback.router,
+    connections.router,
+    test_emails.router,
+    editor.router,
+    sign_ins.router,
+    explain.router,
+    trial.router,
+)
+"""Every router. Each has its own routes with whole paths (no router within a router)."""
+_WORDS = {
+    404: "There is no such page.",
+    405: "This address cannot be asked in this way.",
+    413: "That is more than is taken here.",
+}
+
+
+def make_app(services: Services) -> FastAPI:
+    """The application over these services."""
+    app = FastAPI(
+        title="DataPallas",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # no address is ever made from what a request says
+    )
+    app.state.services = services
+    for router in ROUTERS:
+        app.router.routes.extend(router.routes)  # flat: the guard and the tests see each route
+    _add_description(app)
+    app.add_middleware(Guard, services=services)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(DataPallasError, _our_error)
+    for route in app.routes:
+        if not isinstance(route, APIRoute):
+            raise TypeError(f"{route} is no route the guard knows")
+        need_of(route)
+    return app
+
+
+def _add_description(app: FastAPI) -> None:
+    """The description of the API by itself, for those who may use it."""
+
+    @app.get("/api/openapi.json", dependencies=[Depends(needs(Role.VIEWER))], include_in_schema=False)
+    def description() -> dict[str, Any]:
+        return app.openapi()
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    """404, 405 and what a route raises by number."""
+    if not isinstance(error, HTTPException):
+        raise error
+    detail = _WORDS.get(error.status_code, error.detail)
+    return problems.answer(
+        request.scope, Problem(status=error.status_code, detail=detail, headers=error.headers or {})
+    )
+
+
+async def _not_valid(request: Request, error: Exception) -> Response:
+    """A value of the wrong kind: which one and why; never the value, which may be a secret."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    said = "; ".join(
+        f"{'.'.join(str(part) for part in one['loc'][1:]) or one['loc'][0]}: {one['msg']}"
+        for one in error.errors()
+    )
+    return problems.answer(request.scope, Problem(status=422, title="A value is not valid", detail=said))
+
+
+async def _our_error(request: Request, error: Exception) -> Response:
+    """A failure with an explanation."""
+    return problems.answer(request.scope, problems.of_error(error))

@@ -1,0 +1,195 @@
+"""The editor of a connection: open, check as one types, fill in, save."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from datapallas.connection import form as forms
+from datapallas.connection.finding import Severity
+from datapallas.connection.model import OAuth2Client, Provider
+from datapallas.connection.provider import device_url
+from datapallas.errors import ConfigurationError, DataPallasError
+from datapallas.home.trial import CODE as TRIAL
+from datapallas.web.guard import needs
+from datapallas.web.pages.answers import go, page
+from datapallas.web.pages.box import Box, ways
+from datapallas.web.pages.connections import SAID
+from datapallas.web.pages.given import KINDS, Form, Given, base, drafted
+from datapallas.web.pages.view import Editor
+from datapallas.web.services import Mode, Services, services, who
+from datapallas.web.who import Role, Who
+
+if TYPE_CHECKING:
+    from datapallas.connection.form import Draft
+    from datapallas.connection.model import Connection
+    from datapallas.home import Row
+
+router = APIRouter()
+Parts = Annotated[Services, Depends(services)]
+Asking = Annotated[Who, Depends(who)]
+
+
+@router.get("/connections/new", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)
+def new(request: Request, parts: Parts, kind: str = "microsoft", work: str = "") -> Response:
+    """An empty editor; or, when the page was loaded again during its first sign-in, the one that is under way."""
+    kind = kind if kind in KINDS else "generic"
+    given = Given(code="", kind=kind, fields={}, secrets={}, others={})
+    running = parts.sign_ins.find(work, who(request).owner) if work else None
+    if running is not None:
+        wanted = running.wanted
+        given = dataclasses.replace(given, fields=forms.as_fields(wanted), others={"tab": "advanced"})
+    editor = view(parts, who(request), given)
+    box = dataclasses.replace(box_of(parts, editor), gone=bool(work) and running is None)
+    if running is not None:
+        version, state = running.now()
+        box = dataclasses.replace(box, work=running.id, version=version, state=state)
+    return page(request, "editor.html", form=editor, box=box)
+
+
+@router.get("/connections/{code}", dependencies=[Depends(needs(Role.VIEWER))], include_in_schema=False)
+def edit(request: Request, code: str, parts: Parts, done: str = "") -> Response:
+    """The editor of a stored connection, with the sign-in that is under way."""
+    stored = parts.home.folder.load(code)
+    given = Given(code=code, kind="generic", fields={}, secrets={}, others=_first(parts, stored))
+    editor = view(parts, who(request), given)
+    box = box_of(parts, editor)
+    work = parts.sign_ins.current(code, who(request).owner)
+    if work is not None and not work.finished:
+        version, state = work.now()
+        box = dataclasses.replace(box, work=work.id, version=version, state=state)
+    return page(request, "editor.html", form=editor, box=box, said=SAID.get(done, ""))
+
+
+@router.post("/connections/check", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)
+def check(request: Request, given: Form, parts: Parts) -> Response:
+    """What is wrong, what saving would end and what comes next, after each change."""
+    editor = dataclasses.replace(view(parts, who(request), given), oob=True)
+    return page(request, "_checked.html", form=editor, box=box_of(parts, editor))
+
+
+@router.post("/connections/form", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)
+def refill(request: Request, given: Form, parts: Parts, find: str = "") -> Response:
+    """The editor again after a choice that changes it: a provider, a well-known server, an issuer."""
+    problem = ""
+    chosen = request.headers.get("HX-Trigger-Name", "")
+    preset = given.others.get("preset", "")
+    if chosen == "preset" and preset:
+        given = dataclasses.replace(given, fields={**given.fields, **forms.preset_fields(preset)})
+    if find:
+        given, problem = _with_issuer(parts, given)
+    given = _settled(parts, given)
+    editor = dataclasses.replace(view(parts, who(request), given), issuer_problem=problem)
+    return page(request, "_refilled.html", form=editor, box=box_of(parts, editor))
+
+
+@router.post("/connections/save", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)
+def save(request: Request, given: Form, parts: Parts, asking: Asking, agreed: str = "") -> Response:
+    """Store what stands in the form; a change that ends the sign-in only when that was agreed to."""
+    draft = drafted(parts.home, given)
+    editor = dataclasses.replace(view(parts, asking, given, draft), asked_to_save=True)
+    wrong = [
+        f
+        for f in draft.findings
+        if f.severity is Severity.ERROR
+        or (f.field == "name" and given.new and f.severity is Severity.MISSING)
+    ]
+    if wrong:
+        return _refused(request, parts, editor, wrong[0].sentence)
+    if editor.ends and not agreed:
+        return _refused(request, parts, editor, "")
+    try:
+        if given.new:
+            first = not parts.home.folder.list()
+            saved = parts.home.folder.create(dataclasses.replace(draft.connection, default=first))
+        else:
+            saved = parts.home.folder.save(draft.connection, drop_sign_in=bool(agreed))
+    except ConfigurationError as problem:
+        return _refused(request, parts, editor, problem.message)
+    parts.audit.write(
+        asking, "connection-created" if given.new else "connection-changed", connection=saved.code
+    )
+    return go(f"/connections/{saved.code}?done=saved")
+
+
+def view(parts: Services, asking: Who, given: Given, draft: Draft | None = None) -> Editor:
+    """The editor for what came with the form."""
+    if draft is None:
+        draft = drafted(parts.home, given)
+    stored = None if given.new else base(parts.home, given)
+    return Editor(
+        draft=draft,
+        given=given,
+        kind=given.kind,
+        stored=stored,
+        row=row_of(parts, stored),
+        editable=asking.role.may(Role.ADMIN),
+        public_redirect=public_redirect(parts, draft.connection),
+    )
+
+
+def row_of(parts: Services, stored: Connection | None) -> Row | None:
+    """The line of a stored connection in the list."""
+    return parts.home.row(stored.code) if stored is not None else None
+
+
+def box_of(parts: Services, editor: Editor) -> Box:
+    """The third step for what stands in the editor."""
+    served = parts.settings.mode is Mode.SERVED
+    return Box(
+        connection=editor.connection,
+        row=None if editor.ends else editor.row,
+        ways=ways(
+            editor.connection, served=served, device=takes_codes(parts, editor.connection, editor.issuer)
+        ),
+        findings=editor.draft.findings,
+        now=time.time(),
+    )
+
+
+def takes_codes(parts: Services, connection: Connection, issuer: str) -> bool:
+    """Whether sign-in with a code can be offered: allowed here, and the provider's address for it can be known."""
+    client = connection.credential
+    known = isinstance(client, OAuth2Client) and bool(issuer or device_url(client))
+    return parts.settings.device_code and known
+
+
+def public_redirect(parts: Services, connection: Connection) -> str:
+    """Where the provider sends the browser back to when this server has a public address; empty when it has none."""
+    if parts.settings.mode is not Mode.SERVED or connection.provider is Provider.NONE:
+        return ""
+    return f"{parts.settings.origin}/oauth/{connection.provider.value.lower()}/callback"
+
+
+def _first(parts: Services, stored: Connection) -> dict[str, str]:
+    """What the editor of a stored connection opens with: its tab, and the sandbox's issuer, which is known."""
+    tab = "advanced" if stored.provider is not Provider.NONE else "smtp"
+    return {"tab": tab, "issuer": parts.trial.issuer if stored.code == TRIAL else ""}
+
+
+def _refused(request: Request, parts: Services, editor: Editor, sentence: str) -> Response:
+    shown = dataclasses.replace(editor, problem=sentence, oob=True)
+    return page(request, "_checked.html", status=422, form=shown, box=box_of(parts, shown))
+
+
+def _settled(parts: Services, given: Given) -> Given:
+    """The form as its choice has changed it; what was typed and cannot be used stays to be corrected."""
+    draft = drafted(parts.home, given)
+    wrong = {finding.field for finding in draft.findings if finding.severity is Severity.ERROR}
+    kept = {name: text for name, text in given.fields.items() if name in wrong}
+    return dataclasses.replace(given, fields={**forms.as_fields(draft.connection), **kept})
+
+
+def _with_issuer(parts: Services, given: Given) -> tuple[Given, str]:
+    issuer = given.others.get("issuer", "").strip()
+    if not issuer:
+        return given, "Enter the address of the provider first, such as https://login.example.com."
+    try:
+        found = parts.home.discovered(drafted(parts.home, given).connection, issuer)
+    except DataPallasError as problem:
+        return given, problem.message
+    addresses = {name: forms.as_fields(found)[name] for name in ("authorize-url", "token-url")}
+    return dataclasses.replace(given, fields={**given.fields, **addresses}), ""

@@ -1,0 +1,174 @@
+// What the pages need beyond htmx: tabs, copy buttons, questions before something is lost, a countdown, a filter.
+// Nothing is decided here; the server says what is right.
+"use strict";
+
+// htmx puts the server's own, escaped HTML into the page; nothing else may (Trusted Types).
+if (window.trustedTypes) window.trustedTypes.createPolicy("default", { createHTML: (html) => html });
+
+const byId = (id) => document.getElementById(id);
+const every = (selector, root = document) => Array.from(root.querySelectorAll(selector));
+
+// ---- Light or dark
+
+function switchTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  try { localStorage.setItem("theme", root.dataset.theme); } catch { /* it lasts as long as the page */ }
+}
+
+// ---- Say something that passes
+
+let saying = 0;
+function say(text) {
+  const place = byId("said");
+  place.textContent = text;
+  place.classList.add("shown");
+  clearTimeout(saying);
+  saying = setTimeout(() => place.classList.remove("shown"), 4000);
+}
+
+// ---- Copy
+
+async function copy(button) {
+  const source = button.dataset.copyFrom ? byId(button.dataset.copyFrom).textContent : button.dataset.copy;
+  try {
+    await navigator.clipboard.writeText(source.trim());
+    say("Copied.");
+  } catch {
+    say("This browser does not let the page copy. Select the text and copy it by hand.");
+  }
+}
+
+// ---- Tabs (WAI-ARIA: tabs with automatic activation)
+
+function showTab(tab, { focus = false } = {}) {
+  for (const other of every('[role="tab"]', tab.closest('[role="tablist"]'))) {
+    const chosen = other === tab;
+    other.setAttribute("aria-selected", String(chosen));
+    other.tabIndex = chosen ? 0 : -1;
+    byId(other.getAttribute("aria-controls")).hidden = !chosen;
+  }
+  if (focus) tab.focus();
+}
+
+function moveAlongTabs(event) {
+  const tabs = every('[role="tab"]', event.target.closest('[role="tablist"]'));
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const at = tabs.indexOf(event.target);
+  const next = event.key === "Home" ? 0 : event.key === "End" ? tabs.length - 1 : at + step;
+  if (Number.isNaN(next)) return;
+  event.preventDefault();
+  showTab(tabs[(next + tabs.length) % tabs.length], { focus: true });
+}
+
+// Bring the field into view that a sentence is about, whichever tab it is on.
+function goTo(id) {
+  const target = byId(id);
+  if (!target) return;
+  const panel = target.closest('[role="tabpanel"]');
+  if (panel && panel.hidden) showTab(document.querySelector(`[aria-controls="${panel.id}"]`));
+  for (let d = target.closest("details"); d; d = d.parentElement.closest("details")) d.open = true;
+  target.scrollIntoView({ block: "center", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  target.focus({ preventScroll: true });
+}
+
+// ---- Questions before something is lost
+
+function ask(text, yes) {
+  const dialog = byId("ask");
+  byId("ask-text").textContent = text;
+  dialog.querySelector("[data-yes]").textContent = yes || "Yes";
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((done) => dialog.addEventListener("close", () => done(dialog.returnValue === "yes"), { once: true }));
+}
+
+document.addEventListener("htmx:confirm", async (event) => {
+  if (!event.detail.question) return;
+  event.preventDefault();
+  const yes = event.detail.elt.dataset.yes;
+  if (await ask(event.detail.question, yes)) event.detail.issueRequest(true);
+});
+
+// ---- Countdown: data-until is wall time in seconds, data-now the server's clock when it was written
+
+let skew = 0;
+function tick() {
+  for (const place of every("[data-until]")) {
+    const left = Math.max(0, Math.round(Number(place.dataset.until) - (Date.now() / 1000 + skew)));
+    place.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+  }
+}
+setInterval(tick, 1000);
+
+// ---- What is new on the page
+
+// Whether a sign-in's page was opened already; a page that is loaded again does not open it a second time.
+function opened(work) {
+  const seen = sessionStorage.getItem("opened") === work;
+  sessionStorage.setItem("opened", work);
+  return seen;
+}
+
+function arrive(root) {
+  for (const place of every("[data-now]", root)) skew = Number(place.dataset.now) - Date.now() / 1000;
+  tick();
+  for (const link of every("a[data-open]", root)) {
+    if (opened(link.dataset.open)) continue;
+    window.open(link.href, "_blank", "noopener"); // where the browser does not allow it, the link is there to press
+  }
+  for (const place of every("[data-said]", root)) say(place.dataset.said);
+  for (const place of [root, ...every("[data-focus]", root)].filter((one) => one.matches("[data-focus]"))) {
+    place.scrollIntoView({ block: "nearest" });
+    place.focus({ preventScroll: true });
+  }
+}
+
+document.addEventListener("htmx:load", (event) => arrive(event.detail.elt));
+
+document.addEventListener("DOMContentLoaded", () => {
+  if (location.hash.length > 1) goTo(location.hash.slice(1));
+});
+
+document.addEventListener("click", (event) => {
+  const at = (selector) => event.target.closest(selector);
+  if (at("[data-theme-switch]")) switchTheme();
+  else if (at("[data-copy], [data-copy-from]")) copy(at("[data-copy], [data-copy-from]"));
+  else if (at("[data-go]")) { event.preventDefault(); goTo(at("[data-go]").dataset.go); }
+  else if (at('[role="tab"]')) showTab(at('[role="tab"]'));
+  // One menu is open at a time, and a click elsewhere closes it.
+  const inside = at("details.menu");
+  for (const menu of every("details.menu[open]")) if (menu !== inside) menu.open = false;
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.target.matches('[role="tab"]')) moveAlongTabs(event);
+  if (event.key === "Enter" && event.target.matches("[data-enter]")) { // its own button, not the form's
+    event.preventDefault();
+    event.target.parentElement.querySelector("button").click();
+  }
+  if (event.key === "Escape") {
+    for (const menu of every("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
+  }
+});
+
+document.addEventListener("input", (event) => {
+  if (!event.target.matches("[data-filter]")) return;
+  const words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+  let shown = 0;
+  for (const row of every(event.target.dataset.filter)) {
+    const text = row.textContent.toLowerCase();
+    row.hidden = !words.every((word) => text.includes(word));
+    if (!row.hidden) shown += 1;
+  }
+  byId("filter-found").textContent = words.length ? `${shown} found` : "";
+});
+
+// ---- When the server does not answer
+
+document.addEventListener("htmx:sendError", () => { byId("offline").hidden = false; });
+document.addEventListener("htmx:afterRequest", (event) => { if (event.detail.xhr.status) byId("offline").hidden = true; });
+document.addEventListener("htmx:responseError", (event) => {
+  say(event.detail.xhr.status >= 500 ? "The server met a fault of its own. Try again." : "That was refused. Reload the page and try again.");
+});
