@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench pictures lock clean
 
 demo: $(READY)
 	$(BIN)/datapallas demo
@@ -22,6 +22,10 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python bench/run.py
+
+# Draws the pages into docs/pictures; needs Chromium.
+pictures: $(READY)
+	$(BIN)/python docs/pictures/make.py
 
 # The locks pin every package by hash; hatchling (in the lock) builds our own.
 $(READY): requirements-dev.lock pyproject.toml

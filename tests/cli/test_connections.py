@@ -32,8 +32,8 @@ def put(root: Path, name: str, data: bytes) -> Path:
 
 
 def test_every_command_of_connection_in_one_life(shell: Shell) -> None:
-    """Create, list, show, set, default, duplicate, delete: each says what it did, and does it."""
-    seen = {"create", "list", "show", "set", "default", "duplicate", "delete"}
+    """Create, list, show, set, default, duplicate, invite, delete: each says what it did, and does it."""
+    seen = {"create", "list", "show", "set", "default", "duplicate", "invite", "delete"}
     assert set(CONNECTION) == seen
     words = [
         "--provider",
@@ -65,6 +65,8 @@ def test_every_command_of_connection_in_one_life(shell: Shell) -> None:
     }
     rows = shell.call("connection", "list", "--json").json["connections"]
     assert [(row["code"], row["default"]) for row in rows] == [("eml-office365", False), ("eml-second", True)]
+    invited = shell.call("connection", "invite", "eml-second")
+    assert invited.code == 78 and "--public-url" in invited.err, "nobody elsewhere reaches a page here"
     assert shell.call("connection", "delete", "eml-office365", "--json").json["deleted"] == "eml-office365"
     assert not path.exists()
 
@@ -348,7 +350,7 @@ def test_create_and_set_say_what_is_wrong_or_missing(shell: Shell) -> None:
     assert [(one["field"], one["severity"]) for one in found] == [("security", "error")]
     made = shell.call("connection", "create", "other", "--provider", "GENERIC", "--json").json
     wanted = [one["field"] for one in made["findings"] if one["before"] == "sign-in"]
-    assert wanted == ["client-id", "authorize-url", "token-url"]
+    assert wanted == ["client-id", "authorize-url", "token-url", "scope"]
 
 
 def test_a_password_that_does_not_open_is_seen_in_the_list(shell: Shell) -> None:

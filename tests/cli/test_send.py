@@ -295,3 +295,18 @@ def test_a_result_that_cannot_be_shown_is_not_sent_twice(shell: Shell, sandbox: 
         _, err = running.communicate(timeout=20)
     assert running.returncode == 69 and "Traceback" not in err and "Broken pipe" not in err
     assert len(sandbox.messages) == 2
+
+
+def test_notices_of_failure_go_where_they_are_sent(shell: Shell, sandbox: Sandbox) -> None:
+    """From, account and envelope sender are three values: --envelope-from changes the last alone, '' is nowhere."""
+    alice = "alice@sandbox.example"
+    for given in ((), ("--envelope-from", alice)):
+        done = shell.call("send", "--to", "bob@sandbox.example", "--subject", "x", *given)
+        assert done.code == 0, done.err
+        mail = sandbox.messages[-1]
+        assert (mail.user, mail.sender, mail.message["From"]) == (alice, alice, alice)
+    for other, said in (("boss@sandbox.example", "boss@sandbox.example"), ("", "<>")):  # as Exchange does
+        refused = shell.call("send", "--to", "bob@sandbox.example", "--envelope-from", other)
+        assert refused.code == 69 and f"not allowed to send as {said}" in refused.err
+    assert len(sandbox.messages) == 2
+    assert shell.call("send", "--to", "bob@sandbox.example", "--envelope-from", "not an address").code == 65

@@ -310,7 +310,11 @@ def test_a_token_the_provider_refuses_parks_until_a_new_sign_in(shell: Shell, sa
     assert again.code == 77 and f"--connection {CODE}" in again.err
     assert client(shell).refresh_token == sealed
     row = shell.call("connection", "list", "--json").json["connections"][0]
-    assert not row["ok"] and row["state"].startswith("refused since") and "sign in again" in row["state"]
+    assert (
+        not row["ok"]
+        and row["state"].startswith("parked: the provider refuses it since")
+        and "sign in again" in row["state"]
+    )
     status = shell.call("oauth2", "status", "--check", "--json")
     assert status.code == 77 and status.json["state"] == "parked"
     assert status.json["refusal"]["error"] == "invalid_grant"

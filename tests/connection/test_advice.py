@@ -246,7 +246,7 @@ def test_the_sandbox_and_the_presets_are_left_alone() -> None:
             "error",
             "different tenants",
         ),
-        (client(GENERIC, scope=""), "scope", "warning", "send mail"),
+        (client(GENERIC, scope=""), "scope", "missing", "send mail"),
         (client(GENERIC, scope="a,b"), "scope", "error", "blanks"),
         (client(MICROSOFT, scope="offline_access openid"), "scope", "error", "SMTP.Send"),
         (client(MICROSOFT, scope="Mail.Send offline_access"), "scope", "error", "SMTP.Send"),

@@ -9,6 +9,7 @@ import pytest
 from datapallas.connection import provider
 from datapallas.connection.model import Cloud, OAuth2Client, Provider, Security
 from datapallas.connection.presets import PRESETS
+from datapallas.connection.provider_help import PROVIDER_HELP
 from datapallas.errors import UsageError
 
 MICROSOFT = OAuth2Client(provider=Provider.MICROSOFT, client_id="c", tenant_id="contoso.example")
@@ -140,4 +141,4 @@ def test_what_to_register_is_said_to_the_letter() -> None:
     assert provider.redirect_uri_to_register(GENERIC) == "http://127.0.0.1/callback"
     assert provider.redirect_uri_to_register(replace(GENERIC, redirect_uri="https://x/cb")) == "https://x/cb"
     for kind in Provider:
-        assert provider.PROVIDER_HELP[kind].steps
+        assert PROVIDER_HELP[kind].steps

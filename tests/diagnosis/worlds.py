@@ -9,7 +9,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
-from datapallas.connection.model import OAuth2Client, Password, Provider, Security
+from datapallas.connection.model import Flow, OAuth2Client, Password, Provider, Security
 from datapallas.errors import DataPallasError
 from datapallas.secret import Secret
 from diagnosis.worlds_kit import CODE, client_with, pointed_at, server_with
@@ -50,6 +50,25 @@ def _fault(
         case = shop.made(provider)
         shop.sandbox.faults.next(where, what, times=0, seconds=seconds)
         return case
+
+    return build
+
+
+def _app(
+    provider: Provider = MICROSOFT,
+    spoil: Callable[[Workshop], object] = lambda _: None,
+    **claims: object,
+) -> Callable[[Workshop], Case]:
+    """An app that opens a mailbox by itself; `spoil` is what is then wrong with it, `claims` what its token says."""
+
+    def build(shop: Workshop) -> Case:
+        flow = Flow.SERVICEACCOUNT if provider is GOOGLE else Flow.APPONLY
+        found = shop.sandbox.service_connection(provider, flow, certificate=True)
+        shop.home.folder.create(dataclasses.replace(found, code=CODE, default=True))
+        if claims:
+            shop.tokens_say(**claims)
+        spoil(shop)
+        return shop.case()
 
     return build
 
@@ -258,6 +277,8 @@ BROKEN: tuple[World, ...] = (
     World("others may read the key", "key", "key-exposed", 78, _key(lambda shop: (shop.root / "data/keys/keyring.json").chmod(0o644)), "chmod 600"),
     World("the key file is empty", "key", "key-empty", 78, _key(lambda shop: (shop.root / "data/keys/keyring.json").write_bytes(b""))),
     World("the mail server was changed by hand in the file", "secrets", "identity-changed", 78, _moved, "the mail server"),
+    World("others may read the app's key", "secrets", "app-key-exposed", 78, _app(spoil=lambda shop: (shop.sandbox.folder / "service.pem").chmod(0o644)), "chmod 600"),
+    World("the app's certificate has ended", "secrets", "app-key-ended", 78, _app(spoil=lambda shop: shop.sandbox.service_key(days=-0.5))),
     World("the provider's name does not exist", "provider-name", "provider-not-found", 75, _reaching(lambda _: "https://login.nowhere.invalid")),
     World("the proxy wants a sign-in (407)", "provider", "proxy-sign-in", 75, _behind_proxy),
     World("the proxy is down", "proxy", "proxy", 75, _proxy_down),
@@ -276,9 +297,12 @@ BROKEN: tuple[World, ...] = (
     World("the sign-in was revoked at Google", "token", "google-invalid-grant", 77, _revoked(GOOGLE)),
     World("the connection was parked before", "token", "microsoft-revoked", 77, _parked),
     World("a Conditional Access policy blocks the mailbox", "token", "microsoft-conditional-access", 77, _fault("token", "AADSTS53003", MICROSOFT)),
+    World("the app's certificate is not registered", "token", "microsoft-assertion", 78, _app(spoil=lambda shop: shop.sandbox.provider.assertions.keys.clear())),
+    World("the service account may not act for the mailbox", "token", "google-delegation", 78, _app(GOOGLE, lambda shop: shop.sandbox.faults.next("token", "google:delegation", times=0)), "setup-script"),
     World("the right to send was taken back", "rights", "token-scope", 77, _fault("token", "narrower-scope", MICROSOFT), "SMTP.Send"),
     World("the token is for Graph", "rights", "token-audience", 77, _token_says(aud="https://graph.microsoft.com", scp="Mail.Send"), "graph.microsoft.com"),
     World("the token has another right than to send", "rights", "token-scope", 77, _token_says(aud="https://outlook.office.com", scp="IMAP.AccessAsUser.All"), "SMTP.Send"),
+    World("nobody has consented to SMTP.SendAsApp", "rights", "app-right", 77, _app(aud=_AUDIENCE, roles=["User.Read.All"]), "step 2"),
     World("the mail server's name does not exist", "mail-name", "name-not-found", 75, _other_port(host="smtp.nowhere.invalid")),
     World("nobody listens at the mail server's port", "port", "connection-refused", 75, _other_port()),
     World("the mail server's port is dropped", "port", "port-blocked", 75, lambda shop: shop.made(change=server_with(port=str(shop.dropping_port()))), "blocked"),
@@ -297,6 +321,7 @@ BROKEN: tuple[World, ...] = (
     World("SMTP AUTH is off for the mailbox", "sign-in", "exchange-smtp-auth-off-mailbox", 77, _fault("auth", f"{_OFF}Mailbox.", MICROSOFT), "Set-CASMailbox -Identity alice@sandbox.example"),
     World("SMTP AUTH is off for the tenant", "sign-in", "exchange-smtp-auth-off-tenant", 77, _fault("auth", f"{_OFF}Tenant.", MICROSOFT)),
     World("Exchange refuses a token that is right", "sign-in", "exchange-auth-token-good", 77, _fault("auth", "535 5.7.3 Authentication unsuccessful", MICROSOFT)),
+    World("Exchange does not know the app", "sign-in", "exchange-app-unknown", 77, _app(spoil=lambda shop: shop.sandbox.faults.next("auth", "535 5.7.3 Authentication unsuccessful", times=0)), "steps 4 and 5"),
     World("another account signed in (opaque token)", "sign-in", "account-mismatch", 77, _fault("token", "other-user"), "bob@sandbox.example"),
     World("another account signed in (readable token)", "sign-in", "account-mismatch", 77, _fault_and_token("other-user"), "bob@sandbox.example"),
     World("the mail server takes no OAuth2", "sign-in", "auth-not-offered", 69, _mechanisms),
@@ -319,6 +344,9 @@ HEALTHY: tuple[tuple[str, Callable[[Workshop], Case]], ...] = (
     ("Microsoft, the tenant given by its domain", _tenant_by_name),
     ("a generic provider that names rights its own way in the token", _token_says(GENERIC, aud="mail", scope="urn:send")),
     ("Google", lambda shop: shop.made(GOOGLE)),
+    ("Microsoft, app-only with a certificate", _app(aud="https://outlook.office365.com", roles=["SMTP.SendAsApp"])),
+    ("a Google service account", _app(GOOGLE)),
+    ("a generic provider, app-only", _app(GENERIC)),
     ("a password", lambda shop: shop.made(PASSWORD)),
     ("implicit TLS", lambda shop: shop.made(change=server_with(port=str(shop.sandbox.smtps_port), security=Security.TLS))),
     ("a clock that is two minutes off", lambda shop: shop.made(change=pointed_at(shop.front(ahead=120)))),

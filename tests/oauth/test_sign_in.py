@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datapallas.connection.folder import Folder
-    from datapallas.connection.provider import ProviderHelp
+    from datapallas.connection.provider_help import ProviderHelp
     from datapallas.oauth.device import DeviceCode
     from datapallas.oauth.source import ConnectionTokenSource
 

@@ -49,6 +49,10 @@ class IdentityProvider:
         """Answer the next token request with this."""
         self._ask("fail", {"status": status, "body": body, "headers": headers or {}})
 
+    def register(self, **metadata: object) -> None:
+        """One more client, with the metadata of RFC 7591."""
+        self._ask("client", metadata)
+
     def end_access_tokens(self) -> None:
         """End every access token before its time; the sign-ins live on."""
         self._ask("end-access-tokens", {})

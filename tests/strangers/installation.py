@@ -17,7 +17,7 @@ from strangers.person import Person
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from datapallas.connection.provider import ProviderHelp
+    from datapallas.connection.provider_help import ProviderHelp
     from datapallas.oauth.device import DeviceCode
     from datapallas.oauth.source import TokenSource
     from datapallas.oauth.token import SignedIn

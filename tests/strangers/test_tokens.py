@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import datapallas
+from datapallas.connection import record as records
 from datapallas.connection.identity import REFRESH_TOKEN
 from datapallas.errors import Parked, SmtpRefused, TokenRefused, Unreachable
 from datapallas.oauth.endpoint import Endpoint
@@ -217,3 +218,18 @@ def test_two_programs_never_spend_the_same_refresh_token(
     assert refreshes(provider) == 40
     assert not provider.refusals()
     assert installation.home.tokens(CODE).refresh().value
+
+
+def test_signing_out_ends_the_sign_in_at_the_provider(
+    provider: IdentityProvider, installation: Installation
+) -> None:
+    """The provider's metadata says where; the refresh token that was stored is worth nothing afterwards."""
+    installation.connect()
+    installation.sign_in()
+    token = stored_token(installation)
+    folder = installation.home.folder
+    assert records.load(folder.store.record_path(CODE)).issuer == provider.issuer
+    done = installation.home.tokens(CODE).sign_out()
+    assert (done.forgotten, done.revoked) == (True, True), done.reason
+    refused = provider.token(grant_type="refresh_token", refresh_token=token, client_id=CLIENT)
+    assert refused["error"] == "invalid_grant"

@@ -108,7 +108,8 @@ def test_an_unknown_page_looks_like_every_other_to_strangers(local: Page) -> Non
         "type": "about:blank",
         "title": "Not Found",
         "status": 404,
-        "detail": "There is no such page.",
+        "code": "not-found",
+        "detail": "There is nothing at this address. `GET /api/v1` names what there is.",
     }
 
 
@@ -245,10 +246,10 @@ def test_a_role_is_looked_at_before_the_request_is_read(
             page.entered(role).ask("POST", "/api/v1/things", b'"x"', Content_Type="application/json")
             for role in Role
         ]
-    assert [answer.status_code for answer in answers] == [403, 403, 422]
-    assert answers[1].json()["title"] == "Not allowed"
-    assert "needs the role admin; operator has the role operator" in answers[1].json()["detail"]
-    assert "integer" in answers[2].json()["detail"]
+    assert [answer.status_code for answer in answers] == [403, 403, 403, 422]
+    assert answers[2].json()["title"] == "Not allowed"
+    assert "needs the role admin; operator has the role operator" in answers[2].json()["detail"]
+    assert "integer" in answers[3].json()["detail"]
 
 
 @pytest.mark.parametrize("said", [[], [open_to_all, needs(Role.ADMIN)]])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import shutil
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
 
+from browser import chromium as chromiums
 from web.command import started, with_tls
 from web.page import PASSWORD
 
@@ -23,27 +22,14 @@ if TYPE_CHECKING:
 
     from web.page import Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium, for which every name ending in .example is this machine."""
-    with sync_playwright() as playwright:
-        rules = "--host-resolver-rules=MAP *.example 127.0.0.1"
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, rules])
+    """A browser for which every name ending in .example is this machine."""
+    with chromiums.chromium() as browser:
         yield browser
-        browser.close()
 
 
 def inside(page: playwright.Page) -> playwright.Locator:

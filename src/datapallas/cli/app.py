@@ -24,6 +24,10 @@ OAUTH2 = {
     "sign-in": Entry("sign_in:sign_in", "Sign in to a mailbox and store the sign-in."),
     "status": Entry("oauth2:status", "Say who is signed in, since when, and what was last refused."),
     "refresh": Entry("oauth2:refresh", "Get a new access token now, and store what comes with it."),
+    "keep-alive": Entry(
+        "keep_alive:keep_alive", "Refresh sign-ins nobody has used for a week; warn before something ends."
+    ),
+    "setup-script": Entry("setup_script:setup_script", "Print what the administrator has to do, filled in."),
     "sign-out": Entry("oauth2:sign_out", "Forget the stored sign-in, and revoke it where the provider can."),
 }
 CONNECTION = {
@@ -33,6 +37,7 @@ CONNECTION = {
     "set": Entry("connection:set_", "Change fields of a connection."),
     "default": Entry("connection:default", "Make a connection the one that is used when none is named."),
     "duplicate": Entry("connection:duplicate", "Copy a connection under a new name, without its secrets."),
+    "invite": Entry("invite:invite", "Print a link with which the mailbox's owner signs in from anywhere."),
     "delete": Entry("connection:delete", "Delete a connection and its sign-in."),
 }
 KEYS = {

@@ -9,7 +9,7 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, read_secret, say, show_json, show_pairs, show_table
-from datapallas.connection.advice import Before, findings
+from datapallas.connection.advice import Before, findings, lacking
 from datapallas.connection.fields import FIELDS, with_fields, with_provider
 from datapallas.connection.model import Connection, OAuth2Client, Password, Provider
 from datapallas.connection.provider import with_usual_server
@@ -25,6 +25,14 @@ _COLUMN = 60  # letters of a state that the table shows
 _BEFORE = {Before.SIGN_IN: "the sign-in", Before.SENDING: "sending"}
 _PROVIDERS = click.Choice([kind.value for kind in Provider], case_sensitive=False)
 _SECRET_HELP = "read from a FILE, from standard input (-), or typed (ask); never given on the command line"
+
+
+_secret_ends = click.option(
+    "--secret-ends",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DATE",
+    help="The last day of the client secret, such as 2026-12-31: you are warned before.",
+)
 
 
 def _field_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,17 +54,19 @@ def _field_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--preset", metavar="NAME", help="Host, port and security of a well-known provider.")
 @click.option("--issuer", metavar="URL", help="GENERIC: find the provider's addresses by OpenID discovery.")
 @click.option("--default", "make_default", is_flag=True, help="Make it the default connection.")
+@_secret_ends
 @_field_options
 @json_option
 def create(name: str, provider: str | None, make_default: bool, as_json: bool, **given: Any) -> None:  # noqa: FBT001
     """Build the value, let the folder write it, say what comes next."""
     home = current_home()
     draft = home.draft(name, Provider(provider) if provider else None, given.pop("preset"))
-    issuer = given.pop("issuer")
+    issuer, ends = given.pop("issuer"), given.pop("secret_ends")
     if issuer:
         draft = home.discovered(draft, issuer)
     draft = _changed(draft, given)
     made = home.folder.create(dataclasses.replace(draft, default=make_default or not home.folder.list()))
+    home.note_secret_end(made.code, ends)
     path = home.folder.path_of(made.code)
     seen = findings(made)
     if as_json:
@@ -66,7 +76,13 @@ def create(name: str, provider: str | None, make_default: bool, as_json: bool, *
     say(f"Created {made.code} ({path}).")
     if made.default:
         say("It is the default connection.")
-    if isinstance(made.credential, OAuth2Client):
+    if made.app_only:
+        say("Nobody signs in. Next, what the administrator has to do, and then try it:")
+        say(f"  datapallas system oauth2 setup-script --connection {made.code}")
+        say(f"  datapallas system test-email --connection {made.code}")
+    elif lacking(made, Before.SIGN_IN if isinstance(made.credential, OAuth2Client) else Before.SENDING):
+        say("Next, fill in what is missing with `datapallas connection set`:")
+    elif isinstance(made.credential, OAuth2Client):
         say(f"Next, sign in:\n  datapallas system oauth2 sign-in --connection {made.code}")
     else:
         say(f"Next, try it:\n  datapallas system test-email --connection {made.code}")
@@ -170,6 +186,7 @@ def _facts(home: Home, connection: Connection) -> dict[str, object]:
             facts["client-secret"] = "set" if secret else "not set"
             facts["refresh-token"] = "set" if token else "not set"
             facts["granted-scope"], facts["issued-at"] = granted, issued
+            facts["secret-ends"] = home.secret_end(connection.code)[:10]
             facts["redirect-uri-to-register"] = home.redirect_uri_to_register(connection)
     return facts
 
@@ -180,6 +197,7 @@ def _facts(home: Home, connection: Connection) -> dict[str, object]:
 @click.option("--provider", type=_PROVIDERS, help="Another provider; the old sign-in does not carry over.")
 @click.option("--client-secret", metavar="FROM", help=f"The client secret: {_SECRET_HELP}.")
 @click.option("--password", metavar="FROM", help=f"The password: {_SECRET_HELP}.")
+@_secret_ends
 @click.option(
     "--drop-sign-in", is_flag=True, help="Agree that a change which the sign-in is bound to ends the sign-in."
 )
@@ -196,7 +214,9 @@ def set_(code: str, changes: tuple[str, ...], provider: str | None, as_json: boo
         if not mark:
             raise click.UsageError(f"Write FIELD=VALUE, not {change!r}. Fields: {', '.join(FIELDS)}.")
         connection = with_usual_server(connection, with_fields(connection, [(name, value)]))
+    ends = given.pop("secret_ends")
     saved = home.folder.save(_changed(connection, given), drop_sign_in=drop)
+    home.note_secret_end(code, ends)
     seen = findings(saved)
     if as_json:
         show_json(

@@ -56,6 +56,7 @@ def demo(as_json: bool) -> int:  # noqa: FBT001
         try:
             for title, words in steps.all():
                 steps.run(title, words)
+            steps.look()
         except _Failed as failed:
             problem = f"The demo stopped: the last command ended with {failed}."
         rows = _arrived(sandbox)
@@ -83,7 +84,8 @@ def _tell(rows: list[_Row], problem: str) -> None:
         note("", problem)
         return
     print(
-        "\nAll of it worked. With a mailbox of your own: docs/setup-microsoft.md, setup-google.md, setup-generic.md."
+        "\nAll of it worked. With a mailbox of your own: `datapallas serve` in a browser, or step by step in "
+        "docs/setup-microsoft.md, setup-google.md, setup-generic.md."
     )
 
 
@@ -152,11 +154,24 @@ class _Steps:
             text=True,
             check=False,
         )
-        self.done.append(
-            {"title": title, "command": shown.strip(), "exit_code": done.returncode, "output": done.stdout}
-        )
-        if done.returncode:
-            raise _Failed(done.returncode)
+        self._note(title, shown, done.returncode, done.stdout)
+
+    def look(self) -> None:
+        """Serve the web page for a moment and read its list; raises `_Failed` when that fails."""
+        from datapallas.cli.demo_page import look
+
+        title, shown = "The same in a browser: what its list shows", "$ datapallas serve"
+        if not self.quiet:
+            print(f"\n=== {title}\n{shown}", flush=True)
+        code, output = look(self.environ)
+        if not self.quiet:
+            print(output, end="")
+        self._note(title, shown, code, output)
+
+    def _note(self, title: str, shown: str, code: int, output: str | None) -> None:
+        self.done.append({"title": title, "command": shown.strip(), "exit_code": code, "output": output})
+        if code:
+            raise _Failed(code)
 
 
 class _Row(NamedTuple):

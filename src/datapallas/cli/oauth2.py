@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datapallas.cli.options import Chosen, connection_options
-from datapallas.cli.output import json_option, plain, say, show_json, show_pairs
+from datapallas.cli.output import json_option, note, plain, say, show_json, show_pairs
 from datapallas.errors import EX_CONFIG, EX_NOPERM
+from datapallas.home.warnings import REFUSED, notices
+from datapallas.oauth.clock import iso
+from datapallas.oauth.endings import What
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datapallas.home.warnings import Notice
     from datapallas.oauth.status import Status
 
 
@@ -20,31 +26,38 @@ if TYPE_CHECKING:
 @click.option(
     "--check",
     is_flag=True,
-    help="End with 77 when a person must sign in, with 78 when something else is refused.",
+    help="End with 77 when a person must sign in, with 78 when something else is refused; two weeks before, too.",
 )
 @json_option
 def status(chosen: Chosen, check: bool, as_json: bool) -> int:  # noqa: FBT001
     """What is known on this machine."""
     home = chosen.home()
     found = home.tokens(chosen.code(home)).status()
-    code = _checked(found) if check else 0
+    warned = notices(found, home.endpoint.clock.wall())
+    code = _checked(found, warned) if check else 0
+    facts = _status_facts(found)
     if as_json:
-        show_json({"ok": not code, **_status_facts(found)})
+        show_json({"ok": not code, **facts, "warnings": [one.to_dict() for one in warned]})
     else:
-        show_pairs(_status_facts(found))
+        show_pairs(facts)
+        note(*(one.sentence for one in warned))
     return code
 
 
-def _checked(found: Status) -> int:
-    """The exit code of --check."""
-    if found.state not in {"signed-in", "password"}:
+def _checked(found: Status, warned: Sequence[Notice]) -> int:
+    """The exit code of --check; what is about to end counts as ended, so that somebody hears of it in time."""
+    if found.state not in {"signed-in", "password", "app-only"}:
+        return EX_CONFIG if found.flow in {"APPONLY", "SERVICEACCOUNT"} else EX_NOPERM
+    ends = {one.what for one in warned if one.what != REFUSED}
+    if What.SIGN_IN.value in ends:
         return EX_NOPERM
-    return EX_CONFIG if found.refusal else 0
+    return EX_CONFIG if found.refusal or ends else 0
 
 
 def _status_facts(found: Status) -> dict[str, Any]:
     facts = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
     facts["scopes"], facts["missing"] = list(found.scopes), list(found.missing)
+    facts["endings"] = [{"what": one.what.value, "at": iso(one.at)} for one in found.endings]
     facts["problem"] = found.problem.message if found.problem else None
     facts["refusal"] = dataclasses.asdict(found.refusal) if found.refusal else None
     return facts

@@ -43,6 +43,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @click.option("--reply-to", multiple=True, metavar="ADDRESS", help="Where answers go.")
 @click.option("--from", "sender", metavar="ADDRESS", help="Another From than the connection's.")
+@click.option(
+    "--envelope-from",
+    metavar="ADDRESS",
+    help="Where notices of failure go, when not to From; '' is nowhere.",
+)
 @click.option("--header", multiple=True, metavar="NAME:VALUE", help="A header of your own.")
 @click.option(
     "--show-dialogue", is_flag=True, help="Show what was said with the mail server, secrets masked."
@@ -67,16 +72,16 @@ def send(chosen: Chosen, as_json: bool, show_dialogue: bool, **given: Any) -> in
     )
     home = chosen.home()
     with home.mailbox(chosen.code(home), watch=_dialogue if show_dialogue else None) as mailbox:
-        return _deliver(mailbox, message, as_json=as_json)
+        return _deliver(mailbox, message, given["envelope_from"], as_json=as_json)
 
 
 def _dialogue(direction: str, line: str) -> None:
     note(f"  {direction}: {plain(line)}")
 
 
-def _deliver(mailbox: Mailbox, message: Message, *, as_json: bool) -> int:
+def _deliver(mailbox: Mailbox, message: Message, envelope_from: str | None, *, as_json: bool) -> int:
     try:
-        receipt = mailbox.send(message)
+        receipt = mailbox.send(message, envelope_from=envelope_from)
     except RecipientsRefused as problem:
         refused = cast("Receipt", problem.receipt)
         if not as_json and len(refused.outcomes) > 1:

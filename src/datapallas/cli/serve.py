@@ -40,6 +40,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--proxy", "proxies", multiple=True, metavar="ADDRESS", help="The proxy that does TLS; may be repeated."
 )
+@click.option(
+    "--device-code",
+    is_flag=True,
+    help="With --public-url: offer sign-in with a code too; it is used for phishing.",
+)
 @click.option("--listen", default="", metavar="ADDRESS:PORT", help="With --public-url: where to listen.")
 @json_option
 def serve(as_json: bool, no_browser: bool, new_link: bool, **given: Any) -> None:  # noqa: FBT001

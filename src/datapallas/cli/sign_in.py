@@ -64,6 +64,8 @@ def sign_in(chosen: Chosen, as_json: bool, **given: Any) -> None:  # noqa: FBT00
 
     home = chosen.home()
     code = chosen.code(home) if chosen.named or not given["provider"] else ""
+    if code:
+        home.folder.load(code)  # a code that is not there is told before anything about browsers
     way = chosen_way(given["flow"], no_browser=given["no_browser"])
     with Terminal(way, given["seconds"]) as terminal:
         sign_in = SignIn(

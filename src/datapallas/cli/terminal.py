@@ -22,7 +22,7 @@ from datapallas.oauth.sign_in import Way
 if TYPE_CHECKING:
     from typing import Self, TextIO
 
-    from datapallas.connection.provider import ProviderHelp
+    from datapallas.connection.provider_help import ProviderHelp
     from datapallas.oauth.device import DeviceCode
     from datapallas.oauth.sign_in import Arrival
 

@@ -162,7 +162,11 @@ def _redirect(client: OAuth2Client) -> Iterator[Finding]:
 def scope_findings(client: OAuth2Client) -> Iterator[Finding]:
     """What is wrong with the rights that are asked for; an empty scope is the provider's usual one."""
     if client.provider is Provider.GENERIC and not client.scope:
-        yield warning("scope", "No rights are asked for. Most providers want a scope that says: send mail.")
+        yield missing(
+            "scope",
+            Before.SIGN_IN,
+            "The scope is not set: the provider's documents name the right to send mail, often with offline_access.",
+        )
     scope = fixed(client.scope)
     words = [word.lower() for word in scope.split()]
     if not words:

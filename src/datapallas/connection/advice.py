@@ -7,9 +7,11 @@ What a provider thinks of the values, only a sign-in tells.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from datapallas.connection.address_advice import address_findings, scope_findings
+from datapallas.connection.app_advice import app_findings
 from datapallas.connection.client_advice import client_findings
 from datapallas.connection.fields import FIELDS
 from datapallas.connection.finding import Before, Finding, Severity, error
@@ -42,10 +44,19 @@ def lacking(connection: Connection, before: Before) -> tuple[Finding, ...]:
 
 
 def _values(connection: Connection) -> Iterator[Finding]:
+    for one in _seen(connection):
+        if connection.app_only and one.before is Before.SIGN_IN:  # there is none
+            yield dataclasses.replace(one, before=Before.SENDING)
+        else:
+            yield one
+
+
+def _seen(connection: Connection) -> Iterator[Finding]:
     yield from sender_findings(connection)
     yield from server_findings(connection)
     yield from client_findings(connection)
     if isinstance(connection.credential, OAuth2Client):
+        yield from app_findings(connection.credential)
         yield from address_findings(connection.credential)
         yield from scope_findings(connection.credential)
 

@@ -54,11 +54,12 @@ def client_findings(connection: Connection) -> Iterator[Finding]:
     if isinstance(client, Password):
         yield from _password(connection, client)
         return
-    if not client.client_id:
+    if not client.client_id and not _named_by_its_key(client):
         yield missing(
             "client-id",
             Before.SIGN_IN,
-            "The client id is not set. The provider shows it where the app is registered.",
+            "The client id is not set. It comes from registering the application at the provider; perhaps your "
+            "administrator has one already.",
         )
     if _at_the_provider(client):
         if client.provider is Provider.MICROSOFT:
@@ -70,17 +71,18 @@ def client_findings(connection: Connection) -> Iterator[Finding]:
                 "client-secret",
                 "This is the client id again. Enter the secret, or leave it empty if there is none.",
             )
-    if (
-        client.provider is Provider.GOOGLE
-        and client.client_secret is None
-        and client.flow is not Flow.SERVICEACCOUNT
-    ):
+    if client.provider is Provider.GOOGLE and client.client_secret is None and not client.app_only:
         yield missing(
             "client-secret",
             Before.SIGN_IN,
             "The client secret is not set. Google gives every desktop app one, and wants it with each request.",
         )
     yield from _odd_secret(client)
+
+
+def _named_by_its_key(client: OAuth2Client) -> bool:
+    """Google's key file holds the service account's name."""
+    return client.flow is Flow.SERVICEACCOUNT and client.provider is Provider.GOOGLE
 
 
 def _at_the_provider(client: OAuth2Client) -> bool:
@@ -93,7 +95,7 @@ def _at_the_provider(client: OAuth2Client) -> bool:
 
 def _microsoft(client: OAuth2Client) -> Iterator[Finding]:
     client_id, tenant = fixed(client.client_id).lower(), fixed(client.tenant_id).lower()
-    if not client.tenant_id and client.client_id:
+    if not client.tenant_id and client.client_id and not client.app_only:
         yield warning(
             "tenant-id",
             "The tenant id is not set. Without it only apps for any organization can sign in; "
@@ -180,6 +182,8 @@ def _microsoft_secret(secret: str, client_id: str) -> Iterator[Finding]:
 
 def _google(client: OAuth2Client) -> Iterator[Finding]:
     client_id, secret = fixed(client.client_id), shapes.in_clear(client.client_secret)
+    if client.flow is Flow.SERVICEACCOUNT:
+        return  # the key file says who asks
     if client_id.startswith("GOCSPX-"):
         yield error(
             "client-id", "This is the client secret. The client id ends in .apps.googleusercontent.com."

@@ -108,14 +108,27 @@ FIELDS: dict[str, Field] = {
     "tenant-id": Field("oauth2", "tenant_id", _text, "Microsoft: tenant id or domain"),
     "client-id": Field("oauth2", "client_id", _text, "the application's id at the provider"),
     "cloud": Field("oauth2", "cloud", _one_of(Cloud), "Microsoft: GLOBAL, USGOV, USGOVDOD or CHINA"),
-    "flow": Field("oauth2", "flow", _one_of(Flow), "CODE"),
+    "flow": Field(
+        "oauth2",
+        "flow",
+        _one_of(Flow),
+        "CODE or DEVICE: a person signs in; APPONLY or SERVICEACCOUNT: nobody",
+    ),
+    "certificate": Field(
+        "oauth2",
+        "certificate",
+        _text,
+        "APPONLY: PEM file with key and certificate; SERVICEACCOUNT: JSON key file",
+    ),
     "authorize-url": Field("oauth2", "authorize_url", _url, "GENERIC: where people sign in"),
     "token-url": Field("oauth2", "token_url", _url, "GENERIC: where tokens are given"),
     "scope": Field("oauth2", "scope", _text, "GENERIC: the rights to ask for"),
     "redirect-uri": Field(
         "oauth2", "redirect_uri", _url, "where the browser comes back to, when not the usual"
     ),
-    "login-hint": Field("oauth2", "login_hint", _text, "the account the provider's page offers"),
+    "login-hint": Field(
+        "oauth2", "login_hint", _text, "the account that signs in, when it is not the sender"
+    ),
 }
 _ENUMS = {"transport": Transport, "security": Security, "cloud": Cloud, "flow": Flow}
 

@@ -22,7 +22,7 @@ from datapallas.connection.record import Record
 from datapallas.connection.seals import Seals, element_of
 from datapallas.connection.settle import settle, with_secret, without_sign_in
 from datapallas.connection.store import Broken, Entry, Store
-from datapallas.connection.update import Granted, Update, recover
+from datapallas.connection.update import Granted, Update, first_record, recover
 from datapallas.connection.vault import MAX_TEXT, Grant
 from datapallas.errors import ConfigurationError, KeyProblem, NoDefaultConnection, UnknownConnection
 from datapallas.secret import Secret
@@ -145,8 +145,7 @@ class Folder:
         grant = Grant(1, granted.issued_at, granted.tid, granted.subject)
         sealed, note = self.seals.seal(connection, REFRESH_TOKEN, token, grant)
         signed_in = with_secret(connection, REFRESH_TOKEN, sealed)
-        record = Record(seals={REFRESH_TOKEN: note}, refreshed_at=granted.at)
-        self._new_file(signed_in, None, record)
+        self._new_file(signed_in, None, first_record(note, granted))
         if connection.default:
             self.set_default(connection.code)
         return self.load(connection.code)
@@ -197,7 +196,7 @@ class Folder:
                     connection=code,
                 )
             for path in (files.next_of(entry.path), self.store.record_path(code), entry.path):
-                if path.exists():
+                if path.exists() or path.is_symlink():
                     files.remove(path)
 
     # Secrets

@@ -43,6 +43,7 @@ LABELS: Mapping[str, str] = {
     "client-id": "client id",
     "cloud": "cloud",
     "flow": "flow",
+    "certificate": "file with key and certificate",
     "authorize-url": "sign-in address",
     "token-url": "token address",
     "scope": "scope",

@@ -112,7 +112,8 @@ class OAuth2Client:
         provider: MICROSOFT, GOOGLE or GENERIC; never NONE.
         tenant_id: Microsoft only: a GUID, a domain, `organizations`, `consumers` or `common`; empty is `common`.
         authorize_url, token_url, scope: GENERIC's own; for the others empty means the provider's preset.
-        certificate: path of a PEM file with key and certificate, for app-only.
+        certificate: path of the file with the app's own key, for app-only: PEM with key and certificate, or
+            Google's JSON key of a service account. A relative one is below the home.
         refresh_token: the stored sign-in.
         user_email: the mailbox that signed in; it is the user name in XOAUTH2.
         issued_at: when the refresh token was issued, ISO 8601 UTC, or empty.
@@ -136,6 +137,11 @@ class OAuth2Client:
     issued_at: str = ""
     granted_scope: str = ""
 
+    @property
+    def app_only(self) -> bool:
+        """Nobody signs in: the app opens the mailbox with a key or a secret of its own."""
+        return self.flow in {Flow.APPONLY, Flow.SERVICEACCOUNT}
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
@@ -156,8 +162,20 @@ class Connection:
         return self.credential.provider if isinstance(self.credential, OAuth2Client) else Provider.NONE
 
     @property
+    def app_only(self) -> bool:
+        """Nobody signs in: the app opens the mailbox with a key or a secret of its own."""
+        return isinstance(self.credential, OAuth2Client) and self.credential.app_only
+
+    @property
     def mailbox(self) -> str:
-        """The address that signs in at the mail server: the account of the sign-in, else the user or sender."""
+        """The address that signs in at the mail server: the account of the sign-in, else the user or sender.
+
+        App-only there is no account: it is the login hint where one is set, else the sender.
+        """
         if isinstance(self.credential, OAuth2Client):
-            return self.credential.user_email or self.from_address
+            client = self.credential
+            if client.app_only:
+                sender = "" if "${" in self.from_address else self.from_address
+                return client.login_hint or sender or client.user_email or self.from_address
+            return client.user_email or self.from_address
         return self.credential.user or self.from_address

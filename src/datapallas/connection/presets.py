@@ -115,7 +115,13 @@ PRESETS: Mapping[str, Preset] = {
         title="Comcast (Xfinity)",
     ),
     "icloud": Preset(_starttls("smtp.mail.me.com"), note=_APP_PASSWORD, title="iCloud Mail"),
-    "zoho": Preset(_tls("smtp.zoho.com"), note=_APP_PASSWORD, title="Zoho Mail"),
+    # Zoho documents OAuth2 for its REST interface, and app passwords for SMTP (zoho.com/mail/help/zoho-smtp.html).
+    "zoho": Preset(
+        _tls("smtp.zoho.com"),
+        note=f"{_APP_PASSWORD} The server is that of your region: smtp.zoho.eu, smtp.zoho.in, ...; "
+        "with a domain of your own it is smtppro.zoho.com.",
+        title="Zoho Mail",
+    ),
     "sendgrid": Preset(
         _starttls("smtp.sendgrid.net"),
         note="The user is the word apikey; the password is the key.",

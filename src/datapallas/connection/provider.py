@@ -20,32 +20,41 @@ if TYPE_CHECKING:
 
 
 class MicrosoftCloud(NamedTuple):
-    """One of Microsoft's clouds: where people sign in, what SMTP needs, where mail is handed in."""
+    """One of Microsoft's clouds: where people sign in, what SMTP needs of them and of an app, where mail is handed in."""
 
     login: str
     scope: str
     host: str
+    app_scope: str
 
 
 # learn.microsoft.com/entra/identity-platform/authentication-national-cloud;
 # learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth
 MICROSOFT: Mapping[Cloud, MicrosoftCloud] = {
     Cloud.GLOBAL: MicrosoftCloud(
-        "https://login.microsoftonline.com", "https://outlook.office.com/SMTP.Send", "smtp.office365.com"
+        "https://login.microsoftonline.com",
+        "https://outlook.office.com/SMTP.Send",
+        "smtp.office365.com",
+        "https://outlook.office365.com/.default",
     ),
     Cloud.USGOV: MicrosoftCloud(
-        "https://login.microsoftonline.us", "https://outlook.office365.us/SMTP.Send", "smtp.office365.us"
+        "https://login.microsoftonline.us",
+        "https://outlook.office365.us/SMTP.Send",
+        "smtp.office365.us",
+        "https://outlook.office365.us/.default",
     ),
-    # The scope and host of the DoD cloud have not been checked against a live tenant.
+    # The scopes and host of the DoD cloud have not been checked against a live tenant.
     Cloud.USGOVDOD: MicrosoftCloud(
         "https://login.microsoftonline.us",
         "https://outlook.office365.us/SMTP.Send",
         "outlook-dod.office365.us",
+        "https://outlook.office365.us/.default",
     ),
     Cloud.CHINA: MicrosoftCloud(
         "https://login.partner.microsoftonline.cn",
         "https://partner.outlook.cn/SMTP.Send",
         "smtp.partner.outlook.cn",
+        "https://partner.outlook.cn/.default",
     ),
 }
 PERSONAL_HOST = "smtp-mail.outlook.com"  # outlook.com, hotmail.com, live.com: tenant `consumers`
@@ -105,7 +114,10 @@ def scope(client: OAuth2Client) -> str:
     if client.scope or client.provider is Provider.GENERIC:
         return client.scope
     if client.provider is Provider.GOOGLE:
-        return f"{GOOGLE_SCOPE} openid email"  # Google knows no offline_access; access_type asks for it
+        # Google knows no offline_access; access_type asks for it. An app has no name to be told.
+        return GOOGLE_SCOPE if client.app_only else f"{GOOGLE_SCOPE} openid email"
+    if client.app_only:  # no rights by name: all that an administrator has consented to
+        return MICROSOFT[client.cloud].app_scope
     return f"{MICROSOFT[client.cloud].scope} offline_access openid email profile"
 
 
@@ -156,6 +168,8 @@ def redirect_uri_to_register(client: OAuth2Client) -> str:
 
     Microsoft's portal takes plain http only for `localhost` and ignores the port; Google's desktop apps need nothing.
     """
+    if client.app_only:
+        return ""
     if client.redirect_uri:
         return client.redirect_uri
     if client.provider is Provider.MICROSOFT:
@@ -199,43 +213,3 @@ def well_known(name: str) -> Preset:
             f"There is no preset {name!r}. Known: {', '.join(sorted(PRESETS))}.", case="unknown-preset"
         )
     return preset
-
-
-class ProviderHelp(NamedTuple):
-    """Where an application is registered, and the steps there, in order."""
-
-    link: str
-    steps: tuple[str, ...]
-
-
-PROVIDER_HELP: Mapping[Provider, ProviderHelp] = {
-    Provider.MICROSOFT: ProviderHelp(
-        "https://entra.microsoft.com/#view/Microsoft_AAD_RegisteredApps/ApplicationsListBlade",
-        (
-            "App registrations > New registration; supported accounts: this organization only (personal mailboxes: also personal accounts).",
-            "Authentication > Add a platform > Mobile and desktop applications > tick or enter http://localhost.",
-            "Authentication > Advanced settings > Allow public client flows: Yes.",
-            "API permissions > Add > APIs my organization uses > Office 365 Exchange Online > Delegated > SMTP.Send; then Grant admin consent.",
-            "Overview: copy Application (client) ID and Directory (tenant) ID.",
-            "Exchange admin center > the mailbox > Manage email apps: Authenticated SMTP must be on.",
-        ),
-    ),
-    Provider.GOOGLE: ProviderHelp(
-        "https://console.cloud.google.com/auth/clients",
-        (
-            "Google Auth Platform > Branding and Audience: Internal for a Workspace; else External and published (in Testing a sign-in ends after 7 days).",
-            "Data access > Add scopes > https://mail.google.com/.",
-            "Clients > Create client > Desktop app; no redirect address is entered.",
-            "Copy the client ID and the client secret: Google gives desktop apps one, and wants it with each request.",
-        ),
-    ),
-    Provider.GENERIC: ProviderHelp(
-        "",
-        (
-            "Register a public (native) client with PKCE S256.",
-            "Enter the redirect address exactly as shown; the port is chosen at sign-in (RFC 8252 section 7.3).",
-            "Allow the scopes you ask for, offline_access among them where the provider knows it.",
-        ),
-    ),
-    Provider.NONE: ProviderHelp("", ("Nothing is registered: the mail server takes a user and a password.",)),
-}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LIMIT = 65536
+_TEXTS = ("refreshed_at", "refresh_ends", "secret_ends", "issuer")
 
 
 def fingerprint(text: str) -> str:
@@ -73,6 +74,10 @@ class Record:
         refused: set when it refused for another reason (the client, a policy): a new sign-in need not help, and the
             next success ends it.
         refreshed_at: when a token last came, ISO 8601 UTC, or empty.
+        refresh_ends: when the refresh token ends whatever happens, where the provider said so, ISO 8601 UTC.
+        secret_ends: when the client secret ends, as a person said, ISO 8601 UTC; a new secret empties it.
+        issuer: who the provider said it is at the sign-in, or empty.
+        warned: which warnings were given, by which way; see `home.warnings`.
     """
 
     seals: Mapping[str, SealNote] = dataclasses.field(default_factory=dict)
@@ -80,6 +85,10 @@ class Record:
     parked: Refusal | None = None
     refused: Refusal | None = None
     refreshed_at: str = ""
+    refresh_ends: str = ""
+    secret_ends: str = ""
+    issuer: str = ""
+    warned: tuple[str, ...] = ()
 
 
 def load(path: Path) -> Record:
@@ -115,7 +124,8 @@ def _to_json(record: Record) -> dict[str, Any]:
         "intent": dataclasses.asdict(record.intent) if record.intent else None,
         "parked": dataclasses.asdict(record.parked) if record.parked else None,
         "refused": dataclasses.asdict(record.refused) if record.refused else None,
-        "refreshed_at": record.refreshed_at,
+        "warned": list(record.warned),
+        **{name: getattr(record, name) for name in _TEXTS},
     }
 
 
@@ -135,7 +145,8 @@ def _from_json(value: dict[str, Any]) -> Record:
         intent=intent,
         parked=_refusal(value["parked"]),
         refused=_refusal(value.get("refused")),
-        refreshed_at=str(value["refreshed_at"]),
+        warned=tuple(str(key) for key in value.get("warned", ())),
+        **{name: str(value.get(name, "")) for name in _TEXTS},
     )
 
 

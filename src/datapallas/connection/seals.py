@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from datapallas.connection import record as records
 from datapallas.connection import xml_codec
 from datapallas.connection.elements import SECRETS, is_variable
-from datapallas.connection.identity import FIELDS, PASSWORD, REFRESH_TOKEN, WORDS, identity
+from datapallas.connection.identity import CLIENT_SECRET, FIELDS, PASSWORD, REFRESH_TOKEN, WORDS, identity
+from datapallas.connection.model import Sealed
 from datapallas.connection.record import Record, SealNote, fingerprint
 from datapallas.connection.settle import secret_of, with_secret
 from datapallas.connection.vault import Grant, Opened, Vault
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from datapallas.connection.model import Connection, Sealed
+    from datapallas.connection.model import Connection
     from datapallas.connection.vault import Keyring
 
 _ELEMENTS = {field: element for element, field in SECRETS.items()}
@@ -59,7 +60,7 @@ class Seals:
 
     def seal_all(self, connection: Connection, record: Record) -> tuple[Connection, Record]:
         """Every secret that is still in clear, sealed."""
-        notes = dict(record.seals)
+        notes, ends = dict(record.seals), record.secret_ends
         for field in FIELDS:
             value = secret_of(connection, field)
             if isinstance(value, Secret) and not is_variable(value.reveal()):
@@ -68,7 +69,9 @@ class Seals:
                 connection = with_secret(connection, field, sealed)
             elif value is None:
                 notes.pop(field, None)
-        return connection, dataclasses.replace(record, seals=notes)
+            if field == CLIENT_SECRET and not isinstance(value, Sealed):
+                ends = ""  # it was said about another secret
+        return connection, dataclasses.replace(record, seals=notes, secret_ends=ends)
 
     def seal_left_overs(self, data: bytes, record: Record) -> tuple[bytes, Record]:
         """Secrets in clear that the connection's provider does not use: an old password beside a sign-in."""

@@ -228,7 +228,19 @@ def sender_findings(connection: Connection) -> Iterator[Finding]:
     elif address and not is_address(address):
         yield error("from", "This is not a mail address. It looks like reports@contoso.com.")
     else:
+        yield from _somebody_elses(connection, address)
         yield from _free_mail(connection, address.rpartition("@")[2])
+
+
+def _somebody_elses(connection: Connection, address: str) -> Iterator[Finding]:
+    """The account that signed in is not the sender: a shared mailbox, or a mistake."""
+    client = connection.credential
+    account = client.user_email.lower() if isinstance(client, OAuth2Client) and client.refresh_token else ""
+    if address and account and address != account:
+        yield warning(
+            "from",
+            "Another account is signed in. It needs the right to send as this address (Send As); else sign in again.",
+        )
 
 
 def _free_mail(connection: Connection, domain: str) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datapallas.connection.model import Connection
+    from datapallas.connection.record import SealNote
     from datapallas.connection.seals import Seals
     from datapallas.connection.store import Store
     from datapallas.connection.vault import Opened
@@ -45,6 +46,8 @@ class Granted:
         scope: what was granted.
         tid: Microsoft's tenant id of the account.
         subject: the provider's name for the account.
+        refresh_ends: when this refresh token ends whatever happens, ISO 8601 UTC, where the provider says so.
+        issuer: who the provider says it is.
     """
 
     at: str = ""
@@ -53,6 +56,18 @@ class Granted:
     scope: str = ""
     tid: str = ""
     subject: str = ""
+    refresh_ends: str = ""
+    issuer: str = ""
+
+
+def first_record(note: SealNote, granted: Granted) -> Record:
+    """The record of a connection that is made by its first sign-in."""
+    return Record(
+        seals={REFRESH_TOKEN: note},
+        refreshed_at=granted.at,
+        refresh_ends=granted.refresh_ends,
+        issuer=granted.issuer,
+    )
 
 
 class Update:
@@ -139,13 +154,18 @@ class Update:
             parked=None,
             refused=None,
             refreshed_at=granted.at or record.refreshed_at,
+            # A token that came without an end has none; one that stays keeps its own.
+            refresh_ends=granted.refresh_ends or ("" if granted.issued_at else record.refresh_ends),
+            issuer=granted.issuer or record.issuer,
         )
         self.write(new, record)
 
     def forget_sign_in(self) -> None:
         """Remove the stored sign-in. Needs no key: a value that does not open can be forgotten too."""
         seals = {field: note for field, note in self.record.seals.items() if field != REFRESH_TOKEN}
-        record = dataclasses.replace(self.record, seals=seals, intent=None, parked=None, refused=None)
+        record = dataclasses.replace(
+            self.record, seals=seals, intent=None, parked=None, refused=None, refresh_ends="", issuer=""
+        )
         data = xml_codec.encode(without_sign_in(self.connection), self._data)
         self._put(data, record)
 

@@ -86,6 +86,8 @@ class _Scanner:
             self.data.decode(self.encoding)
         except UnicodeDecodeError as wrong:
             return f"byte 0x{self.data[wrong.start]:02X} is not {self.encoding.upper()}; the file has another encoding than it says"
+        if problem.code == expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]:
+            return "it is not well-formed XML here"  # expat's "invalid token" sounds like a sign-in
         return expat.errors.messages.get(problem.code, str(problem))
 
     def _declared(self, _version: str, encoding: str | None, _standalone: int) -> None:

@@ -72,6 +72,7 @@ class Row:
     fix: str
     who: str
     fix_for: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    page: str = ""
     passes: bool = False
     family: bool = False
     source: str = ""
@@ -253,6 +254,7 @@ def as_markdown(known: Iterable[Row] | None = None) -> str:
         lines += ["", f"## {row.id}", "", f"**{row.title}.** {fill(row.cause, {})}", ""]
         lines += [f"- Do this: {fill(row.fix, {})}"]
         lines += [f"- With {_PROVIDERS[name]}: {fill(fix, {})}" for name, fix in row.fix_for.items()]
+        lines += [f"- In the web page: {row.page}"] if row.page else []
         lines += [f"- Who: {row.who}"]
         lines += [f"- Passes by itself: {'it may' if row.passes else 'no'}", f"- Source: <{link}>"]
         lines += ["- Seen as: `" + text.replace("\n", " ") + "`" for text in row.seen]

@@ -81,7 +81,7 @@ class Case:
     @property
     def signed_out(self) -> bool:
         """Nobody has signed in yet."""
-        return self.client is not None and self.client.refresh_token is None
+        return self.client is not None and not self.client.app_only and self.client.refresh_token is None
 
     @property
     def facts(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from datapallas.connection import keys
 from datapallas.connection.identity import FIELDS
-from datapallas.connection.model import OAuth2Client, Sealed
+from datapallas.connection.model import Flow, OAuth2Client, Sealed
 from datapallas.connection.provider import authorize_url, scope, token_url
 from datapallas.connection.settle import secret_of
 from datapallas.errors import EX_CONFIG, ConfigurationError, StorageError
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datapallas.diagnosis.doctor_case import Case
+
+
+_DAY = 86400.0
 
 
 def always(case: Case) -> str:  # noqa: ARG001 - the Protocol's
@@ -92,12 +95,14 @@ def _complete(case: Case) -> None:
 
     client = case.client
     if isinstance(client, OAuth2Client):
-        for value, what in ((client.client_id, "client id"), (scope(client), "scope")):
+        named = client.client_id or (client.flow is Flow.SERVICEACCOUNT and "by its key file")
+        for value, what in ((named, "client id"), (scope(client), "scope")):
             if not value:
                 raise ConfigurationError(
                     f"The {what} of the application is not set.", code="incomplete-client"
                 )
-        provider_address(authorize_url(client), "authorize address")
+        if not client.app_only:
+            provider_address(authorize_url(client), "authorize address")
         provider_address(token_url(client), "token address")
     if case.known.mailbox or not case.signed_out:  # before the first sign-in the mailbox may be unknown
         Mailbox(case.known, case.login()).close()
@@ -114,8 +119,38 @@ def key(case: Case) -> str:
 
 
 def secrets(case: Case) -> str:
-    """Every sealed value of the connection opens, for this connection as it is now."""
+    """Every sealed value of the connection opens, for this connection as it is now; the app's key can be used."""
     sealed = [field for field in FIELDS if isinstance(secret_of(case.known, field), Sealed)]
     for field in sealed:
         case.folder.opened(case.known, field)
-    return f"{len(sealed)} of {len(sealed)}" if sealed else "none is sealed"
+    opened = f"{len(sealed)} of {len(sealed)}" if sealed else "none is sealed"
+    return f"{opened}; {_app_key(case)}" if case.known.app_only else opened
+
+
+def _app_key(case: Case) -> str:
+    """What the app proves itself with."""
+    from datapallas.oauth.app_only import app_key
+
+    found = app_key(case.folder, case.known)
+    if found is None:
+        if (
+            case.client is None
+            or case.client.client_secret is None
+            or case.client.flow is Flow.SERVICEACCOUNT
+        ):
+            raise ConfigurationError(
+                "App-only needs a certificate or a client secret, and neither is set.",
+                code="app-key",
+                case="none",
+            )
+        return "the app has a client secret"
+    if found.ends_at is None:
+        return (
+            f"the app's key can be used ({found.account})" if found.account else "the app's key can be used"
+        )
+    left = (found.ends_at - case.endpoint.clock.wall()) / _DAY
+    if left < 0:
+        raise ConfigurationError(
+            f"The app's certificate has ended {-left:.0f} days ago.", code="app-key", case="ended"
+        )
+    return f"the app's certificate is good for {left:.0f} days"

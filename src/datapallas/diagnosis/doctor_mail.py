@@ -124,7 +124,7 @@ def sign_in(case: Case) -> str:
             case.suspicion.raw = refusal.raw
             raise case.suspicion from refusal
         if refusal.step == "AUTH" and case.token is not None:
-            refusal.facts["case"] = "token-checked"
+            refusal.facts["case"] = "app-token-checked" if case.known.app_only else "token-checked"
         raise
     return f"as {login.user}" if login else "none is asked for"
 

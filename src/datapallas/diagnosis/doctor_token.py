@@ -49,10 +49,11 @@ def without_token(case: Case) -> str:
 
 
 def token(case: Case) -> str:
-    """The provider gives an access token for the stored sign-in; also when it refused before."""
+    """The provider gives an access token for the stored sign-in or to the app itself; also when it refused before."""
     case.token = case.tokens.refresh()
     left = case.token.expires_at - case.endpoint.clock.monotonic()
-    return f"a new one, good for {left / 60:.0f} minutes; the sign-in is kept"
+    kept = "app-only, no sign-in needed" if case.known.app_only else "the sign-in is kept"
+    return f"a new one, good for {left / 60:.0f} minutes; {kept}"
 
 
 def rights(case: Case) -> str:
@@ -66,6 +67,8 @@ def rights(case: Case) -> str:
             audience=audience,
         )
     granted, where = _granted(case, claims)
+    if client.app_only and client.provider is Provider.MICROSOFT and audience:
+        _check_app_right(granted)
     missing = () if _APP_RIGHT in granted else missing_scopes(client, granted)
     if not missing:
         return f"{where}: {granted}" if granted else "the provider does not say"
@@ -83,9 +86,22 @@ def rights(case: Case) -> str:
     raise problem
 
 
+def _check_app_right(granted: str) -> None:
+    """Entra gives an app a token also when nobody allowed it anything: then the token holds no roles."""
+    if _APP_RIGHT not in granted.split():
+        raise SignInError(
+            f"The app may not send mail: its token does not hold {_APP_RIGHT}.",
+            code="app-right",
+            missing=_APP_RIGHT,
+            granted=granted,
+        )
+
+
 def account(case: Case) -> str:
     """The token belongs to the mailbox that sends."""
     mailbox = case.known.mailbox
+    if case.known.app_only:
+        return f"app-only as {mailbox}: the mail server decides whether the app may"
     claims = _claims(case)
     names = [_text(claims, name) for name in _NAMES]
     who = next((name for name in names if "@" in name), "") or _asked(case)

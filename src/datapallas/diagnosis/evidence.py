@@ -143,14 +143,12 @@ def of_text(text: str) -> Iterator[Evidence]:
     numbers = list(dict.fromkeys(int(number) for number in _AADSTS.findall(text)))[:_MOST_REPLIES]
     for number in numbers:
         yield replace(common, aadsts=frozenset({number}), error=error)
-    if numbers:
-        return
     replies = list(itertools.islice(_REPLY.finditer(text), _MOST_REPLIES))
     for place, found in enumerate(replies):
         end = replies[place + 1].start() if place + 1 < len(replies) else len(text)
         part = text[found.start() : end] if len(replies) > 1 else text
         yield replace(common, reply=found[1] or found[3], status=found[2] or found[4] or "", text=part)
-    if replies:
+    if numbers or replies:
         return
     lone = _LONE_STATUS.search(text)
     python = _PYTHON.search(text)

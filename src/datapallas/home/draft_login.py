@@ -12,7 +12,7 @@ from datapallas.connection.identity import PASSWORD, identity
 from datapallas.connection.model import OAuth2Client, Sealed
 from datapallas.errors import NotSignedIn, UnknownConnection
 from datapallas.oauth.flight import Flight
-from datapallas.oauth.rotation import Rotation
+from datapallas.oauth.minting import Minter
 from datapallas.oauth.wanted import differs
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ def fresh_token(home: Home, connection: Connection) -> AccessToken:
     """A new access token, whatever is held: so that a test proves the stored sign-in.
 
     Raises NotSignedIn, SealBroken (case ``draft-differs``) when the stored sign-in is not for this draft, and what
-    `Rotation.run` raises.
+    `Minter.run` raises.
     """
     client, code = connection.credential, connection.code
-    if not isinstance(client, OAuth2Client) or client.refresh_token is None:
+    if not isinstance(client, OAuth2Client) or (client.refresh_token is None and not client.app_only):
         raise NotSignedIn(f"Nobody has signed in to {code} yet.", connection=code)
-    rotation = Rotation(home.folder, code, home.endpoint, connection)
+    minter = Minter(home.folder, code, home.endpoint, connection)
     flight = Flight(
-        lambda: rotation.run(even_parked=True), f"test-{code}"
+        lambda: minter.run(even_parked=True), f"test-{code}"
     )  # stored even when nobody waits any more
     flight.start()
     try:

@@ -7,18 +7,22 @@ else the user's own data folder.
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datapallas.connection import provider as providers
+from datapallas.connection import record as records
 from datapallas.connection.folder import Folder
 from datapallas.connection.model import OAuth2Client
 from datapallas.errors import ConfigurationError, DataPallasError
 from datapallas.home import drafting
 from datapallas.home.facts import facts_of
 from datapallas.home.overview import Row, row
+from datapallas.oauth.clock import iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -146,11 +150,30 @@ class Home:
 
     def overview(self) -> list[Row]:
         """Every connection with the state of its sign-in; needs no key and asks nobody."""
-        return [row(entry, self.tokens, self.folder.seals.changed) for entry in self.folder.entries()]
+        from datapallas.connection.snapshot import snapshot
+        from datapallas.oauth.source import ConnectionTokenSource
+
+        seen, clock = snapshot(self.root, self.keyring), self.endpoint.clock
+
+        def tokens(code: str) -> ConnectionTokenSource:
+            return ConnectionTokenSource(seen, code, self.endpoint, clock)
+
+        return [row(entry, tokens, seen.seals.changed) for entry in seen.entries()]
 
     def row(self, code: str) -> Row:
         """The line of one connection. Raises UnknownConnection, BrokenConnection."""
         return row(self.folder.store.find(code), self.tokens, self.folder.seals.changed)
+
+    def note_secret_end(self, code: str, day: dt.datetime | None) -> None:
+        """Note the last day of a connection's client secret (UTC); None leaves what is noted."""
+        if day is not None:
+            with self.folder.locked_update(code) as update:
+                ends = iso(day.replace(tzinfo=dt.UTC).timestamp())
+                update.save_record(dataclasses.replace(update.record, secret_ends=ends), must=True)
+
+    def secret_end(self, code: str) -> str:
+        """The last day of a connection's client secret, ISO 8601 UTC; empty when nobody said."""
+        return records.load(self.folder.store.record_path(code)).secret_ends
 
     def sign_in(self, way: SignIn, wanted: Connection, *, drop_sign_in: bool) -> SignedIn:
         """Sign in with the settings of `wanted`, a stored connection; they are saved with it, in one step.

@@ -6,6 +6,7 @@ it, and nobody else finds it; what ended is forgotten after a while, and nobody 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from datapallas.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from datapallas.oauth.clock import Clock
 
 S = TypeVar("S")
@@ -30,6 +33,7 @@ class Live(Generic[S]):
         self._state = first
         self._version = 1
         self._changed = threading.Condition()
+        self._wakes: list[Callable[[], None]] = []
 
     def now(self) -> tuple[int, S]:
         """The version, which grows with each change, and the state."""
@@ -42,12 +46,29 @@ class Live(Generic[S]):
             self._state = state
             self._version += 1
             self._changed.notify_all()
+            wakes = tuple(self._wakes)
+        for wake in wakes:
+            wake()
 
     def wait(self, seen: int, seconds: float) -> tuple[int, S]:
         """The state once it is newer than version `seen`, or as it is after `seconds`."""
         with self._changed:
             self._changed.wait_for(lambda: self._version > seen, seconds)
             return self._version, self._state
+
+    @contextlib.contextmanager
+    def woken(self, wake: Callable[[], None]) -> Iterator[None]:
+        """Have `wake` called after each change, as long as the block: for those who must not wait in a thread.
+
+        It is called in any thread, must return at once and raise nothing.
+        """
+        with self._changed:
+            self._wakes.append(wake)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._wakes.remove(wake)
 
 
 class Work(Protocol):

@@ -52,12 +52,14 @@ class Progress:
         saved: what stands in the form is what is stored.
         health: of the stored connection; None when nothing is stored.
         ends_sign_in: saving what stands in the form would end the stored sign-in.
+        app_only: nobody signs in.
     """
 
     provider: Provider
     saved: bool
     health: Health | None
     ends_sign_in: bool = False
+    app_only: bool = False
 
 
 def next_step(findings: Sequence[Finding], progress: Progress) -> NextStep:
@@ -67,7 +69,7 @@ def next_step(findings: Sequence[Finding], progress: Progress) -> NextStep:
         if found is not None:
             return NextStep(doing, found.sentence, found.field)
     name = PROVIDER_NAMES[progress.provider]
-    if progress.provider is not Provider.NONE:
+    if progress.provider is not Provider.NONE and not progress.app_only:
         if progress.health is Health.PARKED:
             return NextStep(
                 Doing.SIGN_IN, f"{name.capitalize()} refuses the stored sign-in. Sign in again.", "sign-in"

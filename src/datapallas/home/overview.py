@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from datapallas.connection.folder import Broken
 from datapallas.connection.identity import PASSWORD
-from datapallas.connection.model import OAuth2Client, Password, Sealed
+from datapallas.connection.model import Flow, OAuth2Client, Password, Sealed
 from datapallas.connection.vault import is_ours
 from datapallas.errors import DataPallasError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Health(StrEnum):
     """How a connection is, in one word; `Row.state` says it in a sentence.
 
-    CONNECTED: somebody is signed in. REFUSED: signed in, but the provider refuses since, for a reason that is not the
+    CONNECTED: somebody is signed in, or nobody needs to (app-only). REFUSED: signed in, but the provider refuses since, for a reason that is not the
     sign-in (the client, a policy). NEVER: nobody has signed in yet. PARKED: the provider refused the sign-in, which
     is kept. UNREADABLE: the stored sign-in or password does not open. PASSWORD: signs in with a password, or needs
     no sign-in.
@@ -47,6 +47,7 @@ class Health(StrEnum):
     BROKEN = "broken"
 
 
+_APP_ONLY = frozenset({Flow.APPONLY.value, Flow.SERVICEACCOUNT.value})
 _GOOD = frozenset({Health.CONNECTED, Health.PASSWORD})
 
 
@@ -60,10 +61,12 @@ class Row:
         state: the same in words, with who, since when and why.
         ok: True when mail can be sent as far as is known here.
         default: the default connection.
+        app_only: nobody signs in, so nobody is to be asked to.
         account: who signed in, or empty.
         issued_at: when the refresh token was issued, ISO 8601 UTC, or empty.
         refreshed_at: when a token last came, ISO 8601 UTC, or empty.
-        days_left: until the sign-in ends when it is not used; None where the provider does not say.
+        days_left: until the sign-in ends when it is not used, app-only until the certificate ends; None where that
+            is not known.
         refused_at: since when the provider refuses, ISO 8601 UTC, or empty.
         line, reason: where and why a file cannot be read, or empty.
         warnings: whole sentences a person should read.
@@ -78,6 +81,7 @@ class Row:
     provider: str = ""
     mailbox: str = ""
     default: bool = False
+    app_only: bool = False
     account: str = ""
     issued_at: str = ""
     refreshed_at: str = ""
@@ -102,6 +106,7 @@ def row(entry: Entry, tokens: Callable[[str], ConnectionTokenSource], changed: C
         provider=found.provider.value,
         mailbox=found.mailbox,
         default=found.default,
+        app_only=found.app_only,
         warnings=tuple(
             f"a secret stands in clear in {entry.path.name} ({name}); it is sealed at the next save."
             for name in entry.plain
@@ -163,6 +168,8 @@ def _password_state(found: Connection, login: Password, changed: Changed) -> tup
 
 
 def _sign_in_state(status: Status) -> tuple[Health, str]:
+    if status.flow in _APP_ONLY:
+        return _app_only_state(status)
     match status.state:
         case "signed-in" if status.refusal is not None:
             who = f"signed in as {status.account}" if status.account else "signed in"
@@ -170,11 +177,22 @@ def _sign_in_state(status: Status) -> tuple[Health, str]:
         case "signed-in":
             return Health.CONNECTED, f"connected as {status.account}" if status.account else "connected"
         case "parked" if status.refusal is not None:
-            return Health.PARKED, f"{_refused(status.refusal)}; sign in again"
+            since = f" since {status.refusal.at[:10]}" if status.refusal.at else ""
+            why = status.refusal.error or "no reason given"
+            return Health.PARKED, f"parked: the provider refuses it{since} ({why}); sign in again"
         case "unreadable" if status.problem is not None:
             return Health.UNREADABLE, f"cannot be read: {status.problem.message}"
         case _:
             return Health.NEVER, "never signed in"
+
+
+def _app_only_state(status: Status) -> tuple[Health, str]:
+    """Nobody signs in, so the words never ask for it."""
+    if status.problem is not None:
+        return Health.UNREADABLE, f"app-only, but it cannot be used: {status.problem.message}"
+    if status.refusal is not None:
+        return Health.REFUSED, f"app-only as {status.account}, but {_refused(status.refusal)}"
+    return Health.CONNECTED, f"app-only as {status.account}"
 
 
 def _refused(refusal: Refusal) -> str:

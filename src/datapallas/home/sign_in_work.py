@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from datapallas.errors import SignInAborted
+from datapallas.errors import DataPallasError, SignInAborted
 from datapallas.home.facts import facts_of
 from datapallas.home.live import Live, new_id
 from datapallas.oauth.authorization import StrayCallback
@@ -24,8 +24,10 @@ from datapallas.oauth.keeping import prove
 from datapallas.oauth.sign_in import Arrival, SignIn, Way
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from datapallas.connection.model import Connection, Provider
-    from datapallas.connection.provider import ProviderHelp
+    from datapallas.connection.provider_help import ProviderHelp
     from datapallas.diagnosis.explain import Diagnosis
     from datapallas.home.home import Home
     from datapallas.oauth.device import DeviceCode
@@ -95,6 +97,7 @@ class SignInRequest:
         accept_account: another account than the connection's mailbox is fine.
         redirect_uri: REDIRECT: the address of ours that the browser comes back to, whole.
         drop_sign_in: the settings may end the sign-in that is stored.
+        ended: is told once how it ended, in the sign-in's own thread.
     """
 
     wanted: Connection
@@ -105,6 +108,7 @@ class SignInRequest:
     accept_account: bool = False
     redirect_uri: str = ""
     drop_sign_in: bool = False
+    ended: Callable[[SignInState], None] | None = None
 
 
 class SignInWork:
@@ -149,6 +153,10 @@ class SignInWork:
     def wait(self, seen: int, seconds: float) -> tuple[int, SignInState]:
         """The state once it is newer than version `seen`, or as it is after `seconds`."""
         return self._live.wait(seen, seconds)
+
+    def woken(self, wake: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+        """Have `wake` called after each change, as long as the block: see `Live.woken`."""
+        return self._live.woken(wake)
 
     @property
     def finished(self) -> bool:
@@ -246,5 +254,10 @@ class SignInWork:
     def _put(self, **changed: object) -> None:
         with self._lock:
             _, state = self._live.now()
-            if not state.finished:
-                self._live.put(dataclasses.replace(state, **changed))  # type: ignore[arg-type]
+            if state.finished:
+                return
+            new = dataclasses.replace(state, **changed)  # type: ignore[arg-type]
+            if new.finished and self._request.ended is not None:
+                with contextlib.suppress(DataPallasError):  # a note that cannot be written undoes no sign-in
+                    self._request.ended(new)
+            self._live.put(new)

@@ -49,9 +49,7 @@ class SignIns:
         if request.way is Way.REDIRECT and not request.redirect_uri:
             raise UsageError("A sign-in by redirect needs the address the browser comes back to.")
         with self._starting:
-            for other in self._works.all():
-                if other.code == request.wanted.code:
-                    other.cancel()
+            self.cancel_for(request.wanted.code)
             work = self._works.add(SignInWork(self._home, request))
         work.begin()
         return work
@@ -69,9 +67,12 @@ class SignIns:
 
     def cancel_for(self, code: str) -> None:
         """End what is under way for the connection `code`, whoever began it: it is signed out, or deleted."""
-        for work in self._works.all():
-            if work.code == code:
-                work.cancel()
+        for work in self.all_of(code):
+            work.cancel()
+
+    def all_of(self, code: str) -> list[SignInWork]:
+        """Every sign-in to the connection `code` that is kept, whoever began it, the oldest first."""
+        return [work for work in self._works.all() if work.code == code]
 
     def callback(self, query: str, owner: str | None = None) -> SignInWork | None:
         """Bring what a browser brought (REDIRECT) to the sign-in it belongs to; None when it belongs to none.

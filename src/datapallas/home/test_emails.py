@@ -24,6 +24,8 @@ from datapallas.smtp.sasl import BearerLogin, PasswordLogin
 from datapallas.smtp.target import Deadlines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from datapallas.connection.model import Connection
     from datapallas.home.home import Home
     from datapallas.mail.envelope import Receipt
@@ -76,6 +78,10 @@ class TestWork:
     def wait(self, seen: int, seconds: float) -> tuple[int, TestState]:
         """The state once it is newer than version `seen`, or as it is after `seconds`."""
         return self._live.wait(seen, seconds)
+
+    def woken(self, wake: Callable[[], None]) -> contextlib.AbstractContextManager[None]:
+        """Have `wake` called after each change, as long as the block: see `Live.woken`."""
+        return self._live.woken(wake)
 
     @property
     def finished(self) -> bool:

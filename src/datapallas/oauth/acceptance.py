@@ -77,6 +77,7 @@ def accept(
         tenant=who.tenant if who else "",
         subject=who.subject if who else "",
         refresh_expires_at=ends_at(answer, wall),
+        issuer=who.issuer if who else "",
     )
 
 

@@ -80,8 +80,10 @@ class Asked:
             answer = self.endpoint.get(metadata.userinfo_url, tokens.access_token)
             told = claims.from_userinfo(read_object(answer.status, answer.headers, answer.body), self.client)
             # OpenID Connect Core section 5.3.2: another subject than the id_token's is not to be used.
-            if who is None or told.subject == who.subject:
+            if who is None:
                 return told
+            if told.subject == who.subject:
+                return dataclasses.replace(told, issuer=who.issuer)
         return who
 
     def _published(self, issuer: str) -> Metadata | None:

@@ -18,7 +18,7 @@ from datapallas.connection.identity import REFRESH_TOKEN
 from datapallas.connection.model import OAuth2Client, Sealed
 from datapallas.connection.settle import secret_of, settle, with_secret, without_sign_in
 from datapallas.connection.update import Granted
-from datapallas.errors import DataPallasError, SignInRejected
+from datapallas.errors import DataPallasError, SignInRejected, UsageError
 from datapallas.oauth.asked import expected_mailbox
 from datapallas.oauth.client import opened_client
 from datapallas.oauth.clock import iso
@@ -59,6 +59,8 @@ class Keeping:
             scope=state.granted_scope,
             tid=state.tenant,
             subject=state.subject,
+            refresh_ends=state.refresh_expires_at,
+            issuer=state.issuer,
         )
         if self._before is None:
             return self._store_new(state, granted)
@@ -93,13 +95,23 @@ class Keeping:
         )  # agreed to, or needless, when it was proven
 
 
+def _refuse_app_only(wanted: Connection) -> None:
+    if wanted.app_only:
+        raise UsageError(
+            f"{wanted.code} is app-only: it opens the mailbox by itself, and nobody signs in.",
+            code="app-only",
+            connection=wanted.code,
+        )
+
+
 def prove(folder: Folder, wanted: Connection, *, new: bool = False, drop_sign_in: bool = False) -> Keeping:
     """Prove that a sign-in with the settings of `wanted` can be kept: file, lock, key, space.
 
-    Raises UnknownConnection, UsageError for a password, KeyProblem, StorageError, and ConfigurationError: for a `new`
+    Raises UnknownConnection, UsageError for a password or an app-only connection, KeyProblem, StorageError, and ConfigurationError: for a `new`
     one when its code is taken; for an existing one (fact `case` is ``identity-changed``) when the changed settings end
     a secret that is stored, which `drop_sign_in` agrees to.
     """
+    _refuse_app_only(wanted)
     if new:
         wanted = without_sign_in(wanted)
         client = opened_client(folder, wanted)

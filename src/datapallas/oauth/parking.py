@@ -8,8 +8,11 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from datapallas.connection.model import OAuth2Client, Provider
 from datapallas.connection.record import fingerprint
 from datapallas.errors import Parked
+from datapallas.oauth.clock import from_iso
+from datapallas.oauth.endings import DAY, TESTING_SECONDS
 
 if TYPE_CHECKING:
     from datapallas.connection.record import Refusal
@@ -38,8 +41,22 @@ def parked(update: Update, refusal: Refusal, *, older: bool = False) -> Parked:
         error_codes=" ".join(map(str, refusal.error_codes)),
         correlation_id=refusal.correlation_id,
         at=refusal.at,
+        case="died-young" if _died_young(update, refusal) else "",
         lost="yes" if refusal.error == LOST else "",
         restored="yes" if older else "",
+    )
+
+
+def _died_young(update: Update, refusal: Refusal) -> bool:
+    """Google ended it a week after its issue: so it does with every sign-in of an app in Testing."""
+    client = update.connection.credential
+    if not isinstance(client, OAuth2Client) or client.provider is not Provider.GOOGLE:
+        return False
+    issued, died = from_iso(client.issued_at), from_iso(refusal.at)
+    return (
+        issued is not None
+        and died is not None
+        and TESTING_SECONDS - 2 * DAY <= died - issued <= TESTING_SECONDS
     )
 
 

@@ -35,7 +35,8 @@ from datapallas.oauth.client import opened_client
 from datapallas.oauth.clock import iso
 from datapallas.oauth.exchange import ask
 from datapallas.oauth.parking import LOST, check_parked, park, parked, restored
-from datapallas.oauth.token import AccessToken, minted, wants_person
+from datapallas.oauth.refusals import lasting, refusal
+from datapallas.oauth.token import AccessToken, ends_at, minted, wants_person
 from datapallas.oauth.wanted import as_wanted
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class Rotation:
                 at=iso(now),
                 issued_at=iso(now) if tokens.refresh_token else "",
                 scope=tokens.scope,
+                refresh_ends=ends_at(tokens, now),
             )
             kept = _Unsaved(
                 fingerprint(opened.value.reveal()),
@@ -214,30 +216,15 @@ class Rotation:
 
     def _refused(self, update: Update, problem: TokenRefused) -> None:
         """Note a refusal that does not pass by itself, and since when: the list of connections shows it."""
-        if problem.transient:
-            return
-        error = problem.error or f"HTTP status {problem.status}"
-        before = update.record.refused
-        same = before is not None and (before.error, before.error_codes) == (error, problem.error_codes)
-        if before is not None and same:
-            return
-        refusal = self._refusal(problem, error, before.at if before else "")
-        update.save_record(dataclasses.replace(update.record, refused=refusal))
+        found = lasting(problem, update.record.refused, self._endpoint.clock.wall())
+        if found is not None:
+            update.save_record(dataclasses.replace(update.record, refused=found))
 
     def _park(self, update: Update, opened: Opened, problem: TokenRefused) -> Parked:
         lost = problem.facts.get("lost") == "yes" and problem.error == "invalid_grant"
-        refusal = self._refusal(problem, LOST if lost else problem.error)
-        park(update, refusal)
-        return parked(update, refusal, older=restored(update, opened))
-
-    def _refusal(self, problem: TokenRefused, error: str, since: str = "") -> Refusal:
-        return Refusal(
-            error=error,
-            description=problem.description,
-            error_codes=problem.error_codes,
-            correlation_id=problem.correlation_id,
-            at=since or iso(self._endpoint.clock.wall()),
-        )
+        why = refusal(problem, LOST if lost else problem.error, self._endpoint.clock.wall())
+        park(update, why)
+        return parked(update, why, older=restored(update, opened))
 
 
 def _forget_intent(update: Update) -> None:

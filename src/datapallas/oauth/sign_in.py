@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from datapallas.connection import provider
+from datapallas.connection.provider_help import PROVIDER_HELP
 from datapallas.errors import SignInAborted
 from datapallas.oauth import authorization, device, grants
 from datapallas.oauth.acceptance import Wanted
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from datapallas.connection.folder import Folder
     from datapallas.connection.model import OAuth2Client
+    from datapallas.connection.provider_help import ProviderHelp
     from datapallas.oauth.authorization import AuthorizationCode, AuthorizationRequest
     from datapallas.oauth.device import DeviceCode
     from datapallas.oauth.endpoint import Endpoint
@@ -62,7 +64,7 @@ class Way(StrEnum):
 class Guide(Protocol):
     """What the person is shown: `register` and `visit`, or `type_code`; then `waiting`."""
 
-    def register(self, redirect_uri: str, help_: provider.ProviderHelp) -> None:
+    def register(self, redirect_uri: str, help_: ProviderHelp) -> None:
         """The redirect URI that must be registered (empty: none), and where. A port in it does not matter."""
         ...
 
@@ -203,7 +205,7 @@ class SignIn:
         """Tell the person what to do; until when we wait (monotonic)."""
         client = begun.client
         registered = self.redirect_uri or provider.redirect_uri_to_register(client)
-        self.guide.register(registered, provider.PROVIDER_HELP[client.provider])
+        self.guide.register(registered, PROVIDER_HELP[client.provider])
         self.guide.visit(begun.url, opened=self.way is Way.BROWSER and self.open_browser(begun.url))
         self.guide.waiting(self.seconds)
         return self.endpoint.clock.monotonic() + self.seconds

@@ -1,8 +1,8 @@
-"""A valid access token for a connection, now: reused while it lives, refreshed by `Rotation` when it ends.
+"""A valid access token for a connection, now: reused while it lives, made anew by `Minter` when it ends.
 
 Must stay true:
 - access tokens live in memory only; one request serves a process for as long as the token lives;
-- one refresh at a time per source, however many threads ask; `Rotation` sees to other processes;
+- one refresh at a time per source, however many threads ask; `Minter` sees to other processes;
 - a connection that fails asks its provider at most once a minute (`Pace`).
 """
 
@@ -13,7 +13,6 @@ import random
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from datapallas.connection import provider
 from datapallas.connection.update import Update
 from datapallas.errors import (
     DataPallasError,
@@ -22,12 +21,10 @@ from datapallas.errors import (
     TokenRefused,
     Unreachable,
 )
-from datapallas.oauth.answers import read_object
-from datapallas.oauth.client import opened_client
 from datapallas.oauth.flight import Flight
-from datapallas.oauth.grants import revocation
+from datapallas.oauth.minting import Minter
 from datapallas.oauth.pacing import Pace
-from datapallas.oauth.rotation import Rotation
+from datapallas.oauth.revoking import revoke
 from datapallas.oauth.status import Status, status_of
 
 if TYPE_CHECKING:
@@ -82,14 +79,14 @@ class ConnectionTokenSource:
         self._held: AccessToken | None = None
         self._flight: Flight[AccessToken] | None = None
         self._pace = Pace(chance)
-        self._rotation = Rotation(folder, code, endpoint)
+        self._minter = Minter(folder, code, endpoint)
 
     def token(self, *, force: bool = False) -> AccessToken:
         """A token with enough life to begin a sending; its refresh token is stored already.
 
         `force` asks for a new one because a server refused the last; a refresh that is under way serves for that,
         and more than three in a minute are not made.
-        Raises what `Rotation.run` raises; while it is too early to ask again, the last failure (fact `retry_in`).
+        Raises what `Minter.run` raises; while it is too early to ask again, the last failure (fact `retry_in`).
         """
         return self._get(force=force, even_parked=False, paced=True)
 
@@ -102,7 +99,9 @@ class ConnectionTokenSource:
 
         Raises UnknownConnection, BrokenConnection.
         """
-        return status_of(Update(self._folder.store, self._folder.seals, self._code), self._clock.wall())
+        return status_of(
+            self._folder, Update(self._folder.store, self._folder.seals, self._code), self._clock.wall()
+        )
 
     def sign_out(self) -> SignOut:
         """End the sign-in: at the provider where that is possible, and on this machine whatever happens there."""
@@ -110,25 +109,10 @@ class ConnectionTokenSource:
             self._held = None
         with self._folder.locked_update(self._code) as update:
             there = getattr(update.connection.credential, "refresh_token", None) is not None
-            reason = self._revoke(update) if there else ""
+            reason = revoke(self._folder, self._endpoint, update) if there else ""
             if there:
                 update.forget_sign_in()
             return SignOut(forgotten=there, revoked=there and not reason, reason=reason)
-
-    def _revoke(self, update: Update) -> str:
-        """Why the provider has not ended the sign-in; empty when it has (RFC 7009)."""
-        try:
-            client = opened_client(self._folder, update.connection)
-            url = provider.revoke_url(client)
-            if not url:
-                return "the provider has no address for that; remove the application on its account page"
-            form = revocation(client, update.opened().value)
-            answer = self._endpoint.post(url, form)
-            if answer.status != 200:  # noqa: PLR2004 - RFC 7009 section 2.2: 200, also for a token that is gone
-                read_object(answer.status, answer.headers, answer.body)
-        except DataPallasError as problem:
-            return problem.message
-        return ""
 
     def _get(self, *, force: bool, even_parked: bool, paced: bool) -> AccessToken:
         with self._lock:
@@ -149,11 +133,11 @@ class ConnectionTokenSource:
     def _fly(self, *, even_parked: bool) -> AccessToken:
         """In the flight's own thread: refresh, and note how it went."""
         try:
-            token = self._rotation.run(even_parked=even_parked)
+            token = self._minter.run(even_parked=even_parked)
         except DataPallasError as problem:
             with self._lock:
                 if isinstance(problem, _PACED):
-                    self._pace.failed(problem, self._clock.monotonic(), self._rotation.requests)
+                    self._pace.failed(problem, self._clock.monotonic(), self._minter.requests)
             problem.facts.setdefault("connection", self._code)
             raise
         else:

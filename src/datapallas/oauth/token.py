@@ -93,6 +93,7 @@ class SignedIn:
         generation: grows by one with every stored refresh; a higher one wins.
         tenant, subject: Microsoft's tid and oid, or sub at the others; empty when there was no id_token.
         refresh_expires_at: when the refresh token ends, ISO 8601 UTC, where the provider said so.
+        issuer: who the provider says it is (`iss` of the id_token), or empty.
         account_known: False when the provider did not say who signed in, and `account` is who we expected.
     """
 
@@ -104,6 +105,7 @@ class SignedIn:
     tenant: str = ""
     subject: str = ""
     refresh_expires_at: str = ""
+    issuer: str = ""
     account_known: bool = True
 
 

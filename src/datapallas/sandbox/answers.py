@@ -156,9 +156,28 @@ AADSTS: dict[int, Aadsts] = {
         "application has not been installed by the administrator of the tenant or consented to by any user in the "
         "tenant. You may have sent your authentication request to the wrong tenant.",
     ),
+    700023: Aadsts(
+        _CLIENT,
+        "Client assertion audience claim does not match Realm issuer. Review the documentation at "
+        "https://docs.microsoft.com/azure/active-directory/develop/active-directory-certificate-credentials .",
+        401,
+    ),
+    700024: Aadsts(
+        _CLIENT,
+        "Client assertion is not within its valid time range. Current time: {now}, assertion valid from {now}, "
+        "expiry time of assertion {now}.",
+        401,
+    ),
     700025: Aadsts(
         _CLIENT,
         "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.",
+        401,
+    ),
+    700027: Aadsts(
+        _CLIENT,
+        "The certificate with identifier used to sign the client assertion is not registered on application. "
+        "[Reason - The key was not found., Please visit the Azure Portal, Graph Explorer or directly use MS Graph to "
+        "see configured keys for app Id '{client_id}'.]",
         401,
     ),
     700082: Aadsts(
@@ -220,6 +239,21 @@ GOOGLE: dict[str, Google] = {
     "google:scope": Google("invalid_scope", "Some requested scopes were invalid."),
     "google:admin-policy": Google("admin_policy_enforced", "", 400),
     "google:unauthorized": Google(_APP, "Unauthorized", 401),
+    "google:signature": Google(_GRANT, "Invalid JWT Signature."),
+    "google:audience": Google(_GRANT, "Invalid JWT: Failed audience check."),
+    "google:time": Google(
+        _GRANT,
+        "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat "
+        "and exp values in the JWT claim.",
+    ),
+    "google:account-unknown": Google(_GRANT, "Invalid grant: account not found"),
+    "google:user-unknown": Google(_GRANT, "Invalid email or User ID"),
+    "google:delegation": Google(
+        _APP,
+        "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the "
+        "scopes requested.",
+        401,
+    ),
     "google:rate-limit": Google("rate_limit_exceeded", "Rate Limit Exceeded", 403),
     "google:internal": Google("internal_failure", "Internal error. Please retry.", 500),
 }

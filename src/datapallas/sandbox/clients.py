@@ -1,6 +1,7 @@
 """Who may ask the sandbox's identity provider for tokens, for which scopes, and where answers may go.
 
-Must stay true: an authorization code only ever goes to a loopback address (RFC 8252 section 7.3).
+Must stay true: an authorization code only ever goes to a loopback address (RFC 8252 section 7.3), or to an address that
+whoever runs the sandbox has registered, character for character.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from datapallas.sandbox.settings import Dialect
 from datapallas.secret import Secret
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+JWT_CLIENT = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TENANT_ID = "5a11d0b0-0000-4000-8000-5a4db0c0ffee"
 TENANTS = frozenset({"common", "organizations", "consumers", TENANT_ID, "sandbox.example"})
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -48,13 +51,17 @@ class Secrecy(Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Client:
-    """A program known to the identity provider. `mailbox` is what a client without a person sends from."""
+    """A program known to the identity provider.
+
+    `mailbox` is what a client without a person sends from, `account` its name as a service account.
+    """
 
     client_id: str
     secrecy: Secrecy
     secret: Secret
     grants: frozenset[str] = frozenset({"authorization_code", "refresh_token", DEVICE_GRANT})
     mailbox: str = ""
+    account: str = ""
 
 
 _SECRET = Secret("sandbox-secret")  # printed by `datapallas sandbox`: it protects nothing
@@ -69,8 +76,9 @@ CLIENTS = MappingProxyType(
                 "sandbox-service",
                 Secrecy.REQUIRED,
                 _SECRET,
-                frozenset({"client_credentials"}),
+                frozenset({"client_credentials", JWT_GRANT}),
                 "service@sandbox.example",
+                "robot@sandbox.example",
             ),
         )
     }
@@ -115,8 +123,10 @@ def _basic(authorization: str) -> tuple[str, str]:
     return unquote_plus(name), unquote_plus(secret)
 
 
-def check_redirect(uri: str, client_id: str) -> str:
-    """`uri` when it is http on loopback, any port, any path, no fragment; raises Refused."""
+def check_redirect(uri: str, client_id: str, registered: tuple[str, ...] = ()) -> str:
+    """`uri` when it is `registered`, or http on loopback, any port, any path, no fragment; raises Refused."""
+    if uri in registered:
+        return uri
     try:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port

@@ -65,7 +65,8 @@ class Interaction:
         try:
             tenant = clients.check_tenant(tenant)
             client = clients.known(asked.get("client_id", ""))
-            uri = clients.check_redirect(asked.get("redirect_uri", ""), client.client_id)
+            registered = self._ledger.settings.redirects
+            uri = clients.check_redirect(asked.get("redirect_uri", ""), client.client_id, registered)
         except Refused as refused:
             return self._shown(refused, dialect, tenant, now)
         grant = Grant(client.client_id, "", (), dialect, tenant, nonce=asked.get("nonce", ""))
@@ -185,7 +186,7 @@ def _form_target(visit: Visit) -> str:
     if not visit.redirect_uri:
         return ""
     parts = urlsplit(visit.redirect_uri)
-    return "http:" if parts.hostname == "::1" else f"http://{parts.netloc}"
+    return "http:" if parts.hostname == "::1" else f"{parts.scheme}://{parts.netloc}"
 
 
 def _wrong_with(asked: dict[str, str]) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from datapallas.sandbox import clients
+from datapallas.sandbox.assertions import Assertions, Place
 from datapallas.sandbox.clients import DEVICE_GRANT, SCOPES, TENANT_ID
 from datapallas.sandbox.faults import SHAPES
 from datapallas.sandbox.http import Answer, Request, json_answer, page_answer
@@ -66,6 +67,7 @@ class Provider:
         self.users = users
         self.now: Callable[[], float] = time.time
         self.ledger = Ledger(settings)
+        self.assertions = Assertions()
         self._signer = Signer()
         self._tokens = TokenEndpoint(self.ledger, self._signer, users)
         self._interaction = Interaction(self.ledger, faults, users, issuer)
@@ -119,13 +121,25 @@ class Provider:
         if spoiled:
             return spoiled
         clients.check_tenant(tenant)
-        client = clients.authenticate(request.form, request.headers.get("authorization", ""))
+        client, acts_for = self._who(request, dialect)
         shape = fault.what if fault else ""
         issuer = self._issuer(dialect, TENANT_ID)
-        asked = Asked(request.form, client, dialect, tenant, issuer, self.now(), shape)
+        asked = Asked(request.form, client, dialect, tenant, issuer, self.now(), shape, acts_for)
         answer = json_answer(self._tokens.answer(asked))
         answer.drop = shape == "lost-answer"  # everything was done, only the answer does not arrive
         return answer
+
+    def _who(self, request: Request, dialect: Dialect) -> tuple[clients.Client, tuple[str, str]]:
+        """The client, by secret or by signature; with whom a service account acts for, and the scope it signed."""
+        form = request.form
+        here = Place(frozenset({f"{self.issuer}{request.path}", self.issuer}), dialect, self.now())
+        if "client_assertion" in form:
+            return self.assertions.client(form, here), ("", "")
+        if form.get("grant_type") == clients.JWT_GRANT:
+            everybody = [*self.users, *(client.mailbox for client in clients.CLIENTS.values())]
+            client, user, scope = self.assertions.account(form.get("assertion", ""), here, everybody)
+            return client, (user, scope)
+        return clients.authenticate(form, request.headers.get("authorization", "")), ("", "")
 
     def _device_authorization(self, request: Request, dialect: Dialect, tenant: str) -> Answer:
         spoiled = self._spoiled(self.faults.take("device"), request, tenant)
@@ -228,9 +242,21 @@ def metadata(base: str, issuer: str, dialect: Dialect, tenant: str) -> dict[str,
         "scopes_supported": list(SCOPES),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
-        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials", DEVICE_GRANT],
+        "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
+            "client_credentials",
+            DEVICE_GRANT,
+            clients.JWT_GRANT,
+        ],
         "code_challenge_methods_supported": ["S256"],
-        "token_endpoint_auth_methods_supported": ["none", "client_secret_post", "client_secret_basic"],
+        "token_endpoint_auth_methods_supported": [
+            "none",
+            "client_secret_post",
+            "client_secret_basic",
+            "private_key_jwt",
+        ],
+        "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "authorization_response_iss_parameter_supported": not microsoft,

@@ -64,6 +64,25 @@ REASONS: dict[str, Reason] = {
     "refresh-reused": Reason(
         _GRANT, "the refresh token was used before; the sign-in is now revoked", 70000, "google:revoked"
     ),
+    "assertion": Reason(
+        "invalid_client", "the client assertion is not this client's", 700027, "google:signature", 401
+    ),
+    "assertion-audience": Reason(
+        "invalid_client", "the assertion is for another address", 700023, "google:audience", 401
+    ),
+    "assertion-time": Reason(
+        "invalid_client",
+        "the assertion is too old, for too long, or was used before",
+        700024,
+        "google:time",
+        401,
+    ),
+    "signature": Reason(_GRANT, "the assertion's signature is wrong", 700027, "google:signature"),
+    "account-unknown": Reason(_GRANT, "there is no such account", 700016, "google:account-unknown"),
+    "user-unknown": Reason(_GRANT, "there is no such mailbox", 50034, "google:user-unknown"),
+    "delegation": Reason(
+        "unauthorized_client", "this account may not act for others", 700016, "google:delegation", 401
+    ),
     "denied": Reason("access_denied", "the person said no", 65004, "google:unauthorized"),
     "device-unknown": Reason(_GRANT, "there is no such device code", 70000, "google:malformed"),
     "device-old": Reason("expired_token", "the device code is too old", 70019, "google:bad-request"),

@@ -209,26 +209,46 @@ class Sandbox:
             login_hint=user,
         )
 
-    def service_connection(self) -> Connection:
-        """A connection without a person: client credentials, for the mailbox `service@sandbox.example`."""
-        service = clients.CLIENTS[self.service_client_id]
+    def service_connection(
+        self, provider: Provider = Provider.GENERIC, flow: Flow = Flow.APPONLY, *, certificate: bool = False
+    ) -> Connection:
+        """A connection without a person, for the mailbox `service@sandbox.example`.
+
+        It proves itself by its secret, with `certificate` by a signature (private_key_jwt), as a SERVICEACCOUNT by
+        what it signs (the JWT bearer grant). The file with its key lies in the sandbox's folder.
+        """
+        client = clients.CLIENTS[self.service_client_id]
+        signs = certificate or flow is Flow.SERVICEACCOUNT
+        service = self.client(provider)
         credential = OAuth2Client(
-            provider=Provider.GENERIC,
-            client_id=service.client_id,
-            client_secret=service.secret,
-            flow=Flow.APPONLY,
-            authorize_url=self.authorize_url,
-            token_url=self.token_url,
-            scope="smtp",
-            user_email=service.mailbox,
+            provider=provider,
+            client_id=client.client_id,
+            tenant_id=service.tenant_id,
+            client_secret=None if signs else client.secret,
+            certificate=self.service_key(json=flow is Flow.SERVICEACCOUNT) if signs else "",
+            flow=flow,
+            authorize_url=service.authorize_url,
+            token_url=service.token_url,
+            scope="smtp" if provider is Provider.GENERIC else "",
         )
         return Connection(
             code="eml-sandbox-service",
             name="Sandbox service",
             server=self.server(),
-            from_address=service.mailbox,
+            from_address=client.mailbox,
             credential=credential,
         )
+
+    def service_key(self, *, json: bool = False, days: float = 365.0) -> str:
+        """The path of the service's key: PEM with a certificate that ends in `days`, or Google's `json`.
+
+        A new one each time, which takes the place of the one before.
+        """
+        from datapallas.sandbox import service
+
+        pem, account, registered = service.make(self.folder, days)
+        self.provider.assertions.keys[self.service_client_id] = registered
+        return str(account if json else pem)
 
     def access_token(self, user: str = "", *, scope: str = "smtp") -> Secret:
         """An access token for `user`, as if just refreshed; to talk to the mail server directly."""

@@ -39,6 +39,8 @@ class Settings:
         code_seconds: how long an authorization code is good (RFC 6749 section 4.1.2: at most ten minutes).
         device_seconds: how long a device code is good.
         device_interval: seconds between two polls of a device (RFC 8628 section 3.5).
+        redirects: addresses a browser may be sent back to beside loopback, such as that of a page on this machine
+            with a certificate of its own.
         rotation: what becomes of a used refresh token.
         token_length: characters of an access token; Microsoft's have 1,200 to 2,700.
         message_size: octets; announced as SIZE (RFC 1870).
@@ -55,6 +57,7 @@ class Settings:
     code_seconds: float = 600.0
     device_seconds: float = 900.0
     device_interval: float = 5.0
+    redirects: tuple[str, ...] = ()
     rotation: Rotation = Rotation.STRICT
     token_length: int = 1500
     message_size: int = 157_286_400

@@ -24,12 +24,19 @@ if TYPE_CHECKING:
     from datapallas.sandbox.ledger import Ledger
     from datapallas.sandbox.signing import Signer
 
-GRANT_NAMES = {clients.DEVICE_GRANT: "device_code"}  # the short name, for faults
+GRANT_NAMES = {
+    clients.DEVICE_GRANT: "device_code",
+    clients.JWT_GRANT: "jwt_bearer",
+}  # the short name, for faults
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Asked:
-    """One request to the token endpoint. `issuer` is what the id_token names; `shape` bends the answer."""
+    """One request to the token endpoint.
+
+    `issuer` is what the id_token names; `shape` bends the answer; `acts_for` is the mailbox and the scope that a
+    service account has signed for.
+    """
 
     form: dict[str, str]
     client: Client
@@ -38,6 +45,7 @@ class Asked:
     issuer: str
     now: float
     shape: str = ""
+    acts_for: tuple[str, str] = ("", "")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ class TokenEndpoint:
             "refresh_token": self._refresh,
             clients.DEVICE_GRANT: self._device,
             "client_credentials": self._client_credentials,
+            clients.JWT_GRANT: self._jwt_bearer,
         }
 
     def answer(self, asked: Asked) -> dict[str, object]:
@@ -111,6 +120,12 @@ class TokenEndpoint:
     def _client_credentials(self, asked: Asked) -> Given:
         scope = clients.asked_scope(asked.form.get("scope", "smtp"), asked.dialect)
         grant = Grant(asked.client.client_id, asked.client.mailbox, scope, asked.dialect, asked.tenant)
+        return Given(grant, tuple(word for word in scope if word in clients.MAIL_SCOPES))
+
+    def _jwt_bearer(self, asked: Asked) -> Given:
+        user, signed = asked.acts_for
+        scope = clients.asked_scope(signed or asked.form.get("scope", ""), asked.dialect)
+        grant = Grant(asked.client.client_id, user, scope, asked.dialect, asked.tenant)
         return Given(grant, tuple(word for word in scope if word in clients.MAIL_SCOPES))
 
     def _granted(self, asked: Asked, given: Given) -> dict[str, object]:

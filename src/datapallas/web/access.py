@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from datapallas import files
 from datapallas.oauth.clock import SystemClock
+from datapallas.web.invites import Invites
 from datapallas.web.limits import Limit
 from datapallas.web.links import Links
 from datapallas.web.services import Mode
@@ -29,6 +30,8 @@ LOGINS_A_MINUTE = 5
 LOGINS_OF_AN_ADDRESS = 30
 REQUESTS_A_MINUTE = 300
 LOCAL_NAME = "local"
+INVITED = "invited:"
+"""The user of an invited owner's session: this and the code of the connection. No user can have such a name."""
 
 
 def web_folder(root: Path) -> Path:
@@ -46,6 +49,7 @@ class Access:
         self.users = Users(self.folder, self.clock)
         self.tokens = Tokens(self.folder, self.clock)
         self.links = Links(self.folder, self.clock)
+        self.invites = Invites(self.folder, self.clock)
         self.logins = Limit(LOGINS_A_MINUTE, self.clock)
         self.addresses = Limit(LOGINS_OF_AN_ADDRESS, self.clock)
         self.requests = Limit(REQUESTS_A_MINUTE, self.clock)
@@ -56,6 +60,11 @@ class Access:
         `user` is the uid that comes, where it is known.
         """
         return self.sessions.begin(LOCAL) if self.links.use(key, user) else None
+
+    def enter_invited(self, key: str) -> tuple[str, Secret] | None:
+        """Use an invitation: its connection and the secret of a new session, which sees only that; or None."""
+        code = self.invites.use(key)
+        return (code, self.sessions.begin(INVITED + code)) if code else None
 
     def may_try(self, name: str, address: str) -> int:
         """Count a login: 0 when it may be tried, else after how many seconds."""
@@ -74,14 +83,22 @@ class Access:
         session = self.sessions.find(secret)
         if session is None or (session.user == LOCAL) is not (mode is Mode.LOCAL):
             return None, False
-        name, role = LOCAL_NAME, Role.ADMIN
-        if session.user != LOCAL:
+        name, role, only = LOCAL_NAME, Role.ADMIN, ""
+        if session.user.startswith(INVITED):
+            name, role, only = session.user, Role.OWNER, session.user.removeprefix(INVITED)
+        elif session.user != LOCAL:
             user = self.users.find(session.user)
             if user is None:
                 return None, False
             name, role = user.name, user.role
         who = Who(
-            name=name, role=role, kind=Kind.SESSION, owner=session.id, csrf=session.csrf, address=address
+            name=name,
+            role=role,
+            kind=Kind.SESSION,
+            owner=session.id,
+            csrf=session.csrf,
+            address=address,
+            only=only,
         )
         return who, session.stale
 

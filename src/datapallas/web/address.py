@@ -34,6 +34,7 @@ class Wanted:
         listen: ADDRESS:PORT; empty: what fits.
         certificate, key: files of our own TLS.
         proxies: addresses or networks of the proxies before us.
+        device_code: offer sign-in with a code also when served.
     """
 
     port: int | None = None
@@ -42,6 +43,7 @@ class Wanted:
     certificate: Path | None = None
     key: Path | None = None
     proxies: tuple[str, ...] = ()
+    device_code: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -95,7 +97,7 @@ def _served(wanted: Wanted) -> Place:
         origin=f"https://{name}",
         hosts=frozenset({name}),
         proxies=frozenset(wanted.proxies),
-        device_code=False,
+        device_code=wanted.device_code,
     )
     default = (EVERYWHERE, port) if wanted.certificate else (LOOPBACK, PORT)
     return Place(settings, _listen(*(_address(wanted.listen) if wanted.listen else default)))

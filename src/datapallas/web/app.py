@@ -6,30 +6,30 @@ own pages of documentation are off.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from datapallas import __version__
 from datapallas.errors import DataPallasError
-from datapallas.web import problems, static_files
+from datapallas.web import api, problems, static_files
 from datapallas.web.guard import Guard
 from datapallas.web.pages import (
     callback,
     connections,
     editor,
     explain,
+    invited,
     login,
     sign_ins,
     test_emails,
     trial,
 )
 from datapallas.web.problems import Problem
-from datapallas.web.roles import need_of, needs
-from datapallas.web.who import Role
+from datapallas.web.roles import need_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +44,14 @@ ROUTERS: Sequence[APIRouter] = (
     static_files.router,
     login.router,
     callback.router,
+    invited.router,
     connections.router,
     test_emails.router,
     editor.router,
     sign_ins.router,
     explain.router,
     trial.router,
+    *api.ROUTERS,
 )
 """Every router. Each has its own routes with whole paths (no router within a router)."""
 _WORDS = {
@@ -57,6 +59,7 @@ _WORDS = {
     405: "This address cannot be asked in this way.",
     413: "That is more than is taken here.",
 }
+_API_WORDS = {404: "There is nothing at this address. `GET /api/v1` names what there is."}
 
 
 def make_app(services: Services) -> FastAPI:
@@ -72,7 +75,6 @@ def make_app(services: Services) -> FastAPI:
     app.state.services = services
     for router in ROUTERS:
         app.router.routes.extend(router.routes)  # flat: the guard and the tests see each route
-    _add_description(app)
     app.add_middleware(Guard, services=services)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(RequestValidationError, _not_valid)
@@ -84,33 +86,22 @@ def make_app(services: Services) -> FastAPI:
     return app
 
 
-def _add_description(app: FastAPI) -> None:
-    """The description of the API by itself, for those who may use it."""
-
-    @app.get("/api/openapi.json", dependencies=[Depends(needs(Role.VIEWER))], include_in_schema=False)
-    def description() -> dict[str, Any]:
-        return app.openapi()
-
-
 async def _http_exception(request: Request, error: Exception) -> Response:
     """404, 405 and what a route raises by number."""
     if not isinstance(error, HTTPException):
         raise error
-    detail = _WORDS.get(error.status_code, error.detail)
+    words = _WORDS | (_API_WORDS if problems.is_api(request.scope) else {})
+    detail = words.get(error.status_code, error.detail)
     return problems.answer(
         request.scope, Problem(status=error.status_code, detail=detail, headers=error.headers or {})
     )
 
 
 async def _not_valid(request: Request, error: Exception) -> Response:
-    """A value of the wrong kind: which one and why; never the value, which may be a secret."""
+    """A value of the wrong kind."""
     if not isinstance(error, RequestValidationError):
         raise error
-    said = "; ".join(
-        f"{'.'.join(str(part) for part in one['loc'][1:]) or one['loc'][0]}: {one['msg']}"
-        for one in error.errors()
-    )
-    return problems.answer(request.scope, Problem(status=422, title="A value is not valid", detail=said))
+    return problems.answer(request.scope, problems.of_validation(error))
 
 
 async def _our_error(request: Request, error: Exception) -> Response:

@@ -9,7 +9,8 @@ import dataclasses
 import http
 import os
 import sys
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -19,13 +20,15 @@ from datapallas.diagnosis.explain import explain
 from datapallas.web.templating import render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from fastapi.exceptions import RequestValidationError
     from starlette.types import Scope
 
     from datapallas.diagnosis.explain import Diagnosis
 
 PROBLEM_JSON = "application/problem+json"
+_LONGEST_NAME = 64  # of a field that somebody made up
 _STATUS: tuple[tuple[type[errors.DataPallasError], int], ...] = (
     (errors.UnknownConnection, 404),
     (errors.UsageError, 400),
@@ -43,6 +46,24 @@ _STATUS: tuple[tuple[type[errors.DataPallasError], int], ...] = (
 )
 
 
+class Code(StrEnum):
+    """Problems that are no failure of ours: names for programs. A failure of ours brings its own code."""
+
+    NOT_VALID = "not-valid"
+    ENDS_SIGN_IN = "ends-sign-in"
+    DEFAULT_CONNECTION = "default-connection"
+    NOT_OFFERED = "not-offered"
+    UNKNOWN_SIGN_IN = "unknown-sign-in"
+    UNKNOWN_TEST_EMAIL = "unknown-test-email"
+
+
+class FieldError(NamedTuple):
+    """What is wrong with one value, without the value."""
+
+    field: str
+    sentence: str
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """An answer to a request that fails.
@@ -51,6 +72,8 @@ class Problem:
         status: the HTTP status.
         title: what failed, in a few words; empty: the status in words.
         detail: why, and what to do next.
+        code: a name for programs; empty: the status in words.
+        errors: values that cannot be used.
         diagnosis: when something of ours failed.
         headers: further headers, such as Retry-After.
         template: the page, when it is not the one for problems.
@@ -59,16 +82,22 @@ class Problem:
     status: int
     title: str = ""
     detail: str = ""
+    code: str = ""
+    errors: Sequence[FieldError] = ()
     diagnosis: Diagnosis | None = None
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     template: str = "problem.html"
 
     def to_dict(self) -> dict[str, object]:
-        """The members RFC 9457 section 3.1 names, and the diagnosis."""
-        kind = f"urn:datapallas:{self.diagnosis.id}" if self.diagnosis else "about:blank"
-        document: dict[str, object] = {"type": kind, "title": self.words, "status": self.status}
+        """The members RFC 9457 section 3.1 names, and ours: code, errors and diagnosis."""
+        code = self.code or http.HTTPStatus(self.status).phrase.lower().replace(" ", "-")
+        name = self.diagnosis.id if self.diagnosis else self.code
+        kind = f"urn:datapallas:{name}" if name else "about:blank"
+        document: dict[str, object] = {"type": kind, "title": self.words, "status": self.status, "code": code}
         if self.detail:
             document["detail"] = self.detail
+        if self.errors:
+            document["errors"] = [one._asdict() for one in self.errors]
         if self.diagnosis:
             document["diagnosis"] = self.diagnosis.to_dict()
         return document
@@ -80,7 +109,7 @@ class Problem:
 
 
 class Refused(Exception):
-    """The guard refuses a request with `problem`."""
+    """The guard, or a route, refuses a request with `problem`."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.words)
@@ -113,8 +142,28 @@ def of_error(error: BaseException) -> Problem:
     if not isinstance(error, errors.DataPallasError):  # nobody has looked at what it says
         diagnosis = dataclasses.replace(diagnosis, raw="")
     return Problem(
-        status=status_of(error), title=diagnosis.title, detail=diagnosis.cause, diagnosis=diagnosis
+        status=status_of(error),
+        title=diagnosis.title,
+        detail=diagnosis.cause,
+        code=error.code if isinstance(error, errors.DataPallasError) else "",
+        diagnosis=diagnosis,
     )
+
+
+def of_validation(error: RequestValidationError) -> Problem:
+    """Values of the wrong kind: which ones and why; never a value, which may be a secret."""
+    found = [_field_error(one) for one in error.errors()]
+    said = "; ".join(f"{one.field}: {one.sentence}" if one.field else one.sentence for one in found)
+    return Problem(
+        status=422, title="A value is not valid", detail=said, code=Code.NOT_VALID, errors=tuple(found)
+    )
+
+
+def _field_error(one: Mapping[str, Any]) -> FieldError:
+    if one["type"] == "json_invalid":  # its place is a number of letters, which is no field
+        return FieldError("", "The body is not JSON")
+    names = [str(part)[:_LONGEST_NAME] for part in one["loc"][1:]]
+    return FieldError(".".join(names), str(one["msg"]).removeprefix("Value error, "))
 
 
 def status_of(error: BaseException) -> int:

@@ -23,6 +23,10 @@ def public(request: Request) -> Who | None:
     return cast("Who | None", request.state.who)
 
 
+def _owner(request: Request) -> Who:
+    return _at_least(request, Role.OWNER)
+
+
 def _viewer(request: Request) -> Who:
     return _at_least(request, Role.VIEWER)
 
@@ -36,7 +40,7 @@ def _admin(request: Request) -> Who:
 
 
 _CHECKS: Mapping[Role, Callable[[Request], Who]] = MappingProxyType(
-    {Role.VIEWER: _viewer, Role.OPERATOR: _operator, Role.ADMIN: _admin}
+    {Role.OWNER: _owner, Role.VIEWER: _viewer, Role.OPERATOR: _operator, Role.ADMIN: _admin}
 )
 
 

@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import sys
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from datapallas.errors import ConfigurationError
+from datapallas.home.keep_alive import Keeper
 from datapallas.web import serving
 from datapallas.web.access import Access
 from datapallas.web.app import make_app
@@ -106,10 +108,28 @@ def serve(home: Home, wanted: Wanted, ready: Callable[[Services], None], ending:
         if place.settings.mode is Mode.SERVED:
             _needs_admin(services)
         server = make_server(services, wanted)
-        server.ending = ending
+        keeper = Keeper(home, _log)
+        server.ending = _both(ending, keeper.close)
         ready(services)  # the socket listens already: whoever comes now waits a moment
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run(sockets=[place.socket])
+        keeper.start()
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                server.run(sockets=[place.socket])
+        finally:
+            keeper.close()
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    def both() -> None:
+        first()
+        second()
+
+    return both
+
+
+def _log(sentence: str) -> None:
+    """One line on standard error: what a service manager keeps."""
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from datapallas.diagnosis import catalogue
 from datapallas.web import static_files
 from datapallas.web.services import Mode
 from datapallas.web.who import Role
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from datapallas.diagnosis.explain import Diagnosis
     from datapallas.web.services import Settings
     from datapallas.web.who import Who
 
@@ -37,6 +39,7 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.globals["asset"] = static_files.address
+    made.globals["page_fix"] = page_fix
     return made
 
 
@@ -53,10 +56,17 @@ def render(
     return HTMLResponse(text, status, dict(headers or {}))
 
 
+def page_fix(diagnosis: Diagnosis) -> str:
+    """What to do, as somebody at the page does it."""
+    row = next((row for row in catalogue.rows() if row.id == diagnosis.id), None)
+    return row.page if row is not None and row.page else diagnosis.fix
+
+
 class May:
     """What the person may do, as the templates ask it: `may.admin`."""
 
     def __init__(self, who: Who | None) -> None:
+        self.viewer = who is not None and who.role.may(Role.VIEWER)
         self.operator = who is not None and who.role.may(Role.OPERATOR)
         self.admin = who is not None and who.role.may(Role.ADMIN)
 

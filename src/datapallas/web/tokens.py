@@ -57,7 +57,7 @@ class Tokens:
         """A new token, and its secret. Raises UsageError when the name is taken or not one."""
         if not NAME.fullmatch(name):
             raise UsageError(
-                f"{name!r} is no name for a token: letters, digits and . _ @ + - are allowed, at most 64.",
+                f"{name!r} is no name for an API token. Letters, digits and . _ @ + - are allowed, at most 64.",
                 code="token-name",
             )
         secret = new_secret(PREFIX)

@@ -11,8 +11,9 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """VIEWER looks. OPERATOR also signs in, signs out and sends test emails. ADMIN also changes connections and users."""
+    """OWNER was invited to sign in to one connection. VIEWER looks at all. OPERATOR also signs in, signs out and sends test emails. ADMIN also changes connections and users."""
 
+    OWNER = "owner"
     VIEWER = "viewer"
     OPERATOR = "operator"
     ADMIN = "admin"
@@ -41,6 +42,7 @@ class Who:
         owner: what their sign-ins and test emails belong to: an id of the session or token, not its secret.
         csrf: what a page sends back in X-CSRF-Token with each change; empty for a token.
         address: the IP address of the client.
+        only: the one connection an OWNER was invited to; empty for the others.
     """
 
     name: str
@@ -49,3 +51,4 @@ class Who:
     owner: str
     csrf: str = ""
     address: str = ""
+    only: str = ""

@@ -7,6 +7,7 @@
 //   POST /test/fail      {"status": 503, "times": 1, "headers": {}, "body": ""}   how the next token requests are answered
 //   POST /test/end-access-tokens               every access token, before its time; the sign-ins live on
 //   POST /test/revoke                          every sign-in there is
+//   POST /test/client  {"client_id": ...}   one more client, with the metadata of RFC 7591
 //   GET  /test/log                             what was asked since the settings were last set
 //
 // It says READY and its issuer on one line.
@@ -111,6 +112,8 @@ async function knobs(ctx, next) {
   const asked = ctx.method === 'POST' ? JSON.parse((await text(ctx.req)) || '{}') : {};
   if (knob === 'settings') {
     [settings, failure, log] = [{ ...SETTINGS, ...asked }, { times: 0 }, []];
+  } else if (knob === 'client') {
+    await new Store('Client').upsert(asked.client_id, asked);
   } else if (knob === 'fail') {
     failure = { times: 1, headers: {}, body: '', ...asked };
   } else if (knob === 'end-access-tokens') {

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from datapallas.connection.finding import Before, Finding, Severity
 from datapallas.connection.model import OAuth2Client, Provider
-from datapallas.connection.provider import PROVIDER_HELP, redirect_uri_to_register
+from datapallas.connection.provider import redirect_uri_to_register
+from datapallas.connection.provider_help import PROVIDER_HELP
 from datapallas.home.next_step import PROVIDER_NAMES
 from datapallas.home.sign_ins import Way
+from datapallas.home.ways import ways
 from datapallas.oauth.sign_in import expected_mailbox
+from datapallas.web.services import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from datapallas.connection.model import Connection
     from datapallas.home.overview import Row
     from datapallas.home.sign_ins import SignInState
+    from datapallas.web.services import Settings
 
 _BUTTONS = {
     Provider.MICROSOFT: "Sign in with Microsoft",
@@ -73,7 +77,8 @@ class Box:
         now: wall time, so that the page can count down.
         gone: the sign-in that was asked for is not known any more.
         paste_problem: why the pasted text was not taken, or empty.
-        redirect_used: where the browser comes back to in this sign-in, when not the usual address.
+        ended: what became of the sign-in that was just ended, or empty.
+        invited: the owner of the mailbox looks at it, on a page of their own.
     """
 
     connection: Connection
@@ -86,6 +91,8 @@ class Box:
     now: float = 0.0
     gone: bool = False
     paste_problem: str = ""
+    ended: str = ""
+    invited: bool = False
 
     @property
     def code(self) -> str:
@@ -135,6 +142,17 @@ class Box:
         ]
 
     @property
+    def start(self) -> str:
+        """Where a sign-in is begun."""
+        return "/invited/sign-in" if self.invited else "/sign-ins"
+
+    @property
+    def wrong_account(self) -> bool:
+        """It failed because another account signed in; the person may say that this is meant."""
+        problem = self.state.problem if self.state is not None else None
+        return problem is not None and problem.id == "wrong-account" and not self.invited
+
+    @property
     def button(self) -> str:
         """The words on the button."""
         return _BUTTONS.get(self.connection.provider, "Sign in")
@@ -173,18 +191,10 @@ class Box:
         return self.state is not None and bool(self.state.verification_uri)
 
 
-def ways(connection: Connection, *, served: bool, device: bool) -> list[WayShown]:
-    """How one can sign in to a connection, the usual way first; `device`: a code may be offered, and its address is known.
-
-    A browser elsewhere never gets a loopback redirect as its usual way; the public address needs a client with a secret.
-    """
-    client = connection.credential
-    found = [Way.BROWSER, Way.PASTE]
-    if served:
-        confidential = isinstance(client, OAuth2Client) and bool(client.client_secret)
-        found = [Way.REDIRECT, Way.PASTE] if confidential else [Way.PASTE]
-    if device and connection.provider is not Provider.GOOGLE:  # Google's device flow has no scope for mail
-        found.append(Way.DEVICE)
+def shown_ways(connection: Connection, settings: Settings, issuer: str = "") -> list[WayShown]:
+    """How one can sign in to a connection here, the usual way first."""
+    served = settings.mode is Mode.SERVED
+    found = ways(connection, served=served, codes=settings.device_code, issuer=issuer)
     return [_WAYS[way] for way in found]
 
 
@@ -194,7 +204,7 @@ def sign_in_lines(row: Row, now: float) -> list[str]:
     if row.refreshed_at:
         lines.append(f"Token last refreshed {ago(row.refreshed_at, now)}.")
     if row.days_left is not None:
-        days = max(0, int(row.days_left))
+        days = max(0, round(row.days_left))
         lines.append(f"{days} {'day' if days == 1 else 'days'} left if it is not used.")
     return lines
 

@@ -35,7 +35,7 @@ def arrived(request: Request, provider: str, parts: Annotated[Services, Depends(
     return render(request, "came_back.html", number=parts.arrivals.keep(query))
 
 
-@router.get("/oauth/finish/{number}", dependencies=[Depends(needs(Role.OPERATOR))])
+@router.get("/oauth/finish/{number}", dependencies=[Depends(needs(Role.OWNER))])
 def finish(
     request: Request,
     number: str,

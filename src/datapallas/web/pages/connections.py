@@ -71,7 +71,7 @@ class Line:
     @property
     def lines(self) -> list[str]:
         """When the token was last refreshed, and how many days are left."""
-        return sign_in_lines(self.row, self.now)
+        return sign_in_lines(self.row, self.now) if self.row.health is not Health.NEVER else []
 
     @property
     def openable(self) -> bool:
@@ -86,13 +86,14 @@ class Line:
     @property
     def next_action(self) -> str:
         """What the row's button does: sign-in or test."""
-        return "sign-in" if self.row.health in _SIGN_IN_NEXT else "test"
+        needed = self.row.health in _SIGN_IN_NEXT and not self.row.app_only
+        return "sign-in" if needed else "test"
 
 
-@router.get("/", dependencies=[Depends(needs(Role.VIEWER))], include_in_schema=False)
-def home_page() -> Response:
-    """There is one area yet."""
-    return go("/connections", status=303)
+@router.get("/", dependencies=[Depends(needs(Role.OWNER))], include_in_schema=False)
+def home_page(asking: Asking) -> Response:
+    """There is one area yet; whoever was invited has a page of their own."""
+    return go("/invited" if asking.only else "/connections", status=303)
 
 
 @router.get("/connections", dependencies=[Depends(needs(Role.VIEWER))], include_in_schema=False)

@@ -10,13 +10,12 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from datapallas.connection import form as forms
 from datapallas.connection.finding import Severity
-from datapallas.connection.model import OAuth2Client, Provider
-from datapallas.connection.provider import device_url
+from datapallas.connection.model import Provider
 from datapallas.errors import ConfigurationError, DataPallasError
 from datapallas.home.trial import CODE as TRIAL
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import go, page
-from datapallas.web.pages.box import Box, ways
+from datapallas.web.pages.box import Box, shown_ways
 from datapallas.web.pages.connections import SAID
 from datapallas.web.pages.given import KINDS, Form, Given, base, drafted
 from datapallas.web.pages.view import Editor
@@ -29,6 +28,10 @@ if TYPE_CHECKING:
     from datapallas.home import Row
 
 router = APIRouter()
+_MEANWHILE = (
+    "This connection was changed meanwhile, in another tab or by somebody else. Nothing was saved. "
+    "Load the page again to see it; what you typed here is gone then."
+)
 Parts = Annotated[Services, Depends(services)]
 Asking = Annotated[Who, Depends(who)]
 
@@ -68,6 +71,8 @@ def edit(request: Request, code: str, parts: Parts, done: str = "") -> Response:
 def check(request: Request, given: Form, parts: Parts) -> Response:
     """What is wrong, what saving would end and what comes next, after each change."""
     editor = dataclasses.replace(view(parts, who(request), given), oob=True)
+    if editor.asked_to_save:  # what stopped the save stays in sight until it is mended
+        editor = dataclasses.replace(editor, problem=_why_not(editor, given))
     return page(request, "_checked.html", form=editor, box=box_of(parts, editor))
 
 
@@ -86,21 +91,23 @@ def refill(request: Request, given: Form, parts: Parts, find: str = "") -> Respo
     return page(request, "_refilled.html", form=editor, box=box_of(parts, editor))
 
 
+@router.post("/connections/{code}/invite", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)
+def invite(request: Request, code: str, parts: Parts, asking: Asking) -> Response:
+    """A link for the mailbox's owner, who sits elsewhere; it is shown this once."""
+    connection = parts.home.folder.load(code)
+    link = f"{parts.settings.origin}/invite?key={parts.access.invites.make(connection.code).reveal()}"
+    parts.audit.write(asking, "invited", connection=connection.code)
+    return page(request, "_invitation.html", link=link, connection=connection)
+
+
 @router.post("/connections/save", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)
 def save(request: Request, given: Form, parts: Parts, asking: Asking, agreed: str = "") -> Response:
     """Store what stands in the form; a change that ends the sign-in only when that was agreed to."""
     draft = drafted(parts.home, given)
     editor = dataclasses.replace(view(parts, asking, given, draft), asked_to_save=True)
-    wrong = [
-        f
-        for f in draft.findings
-        if f.severity is Severity.ERROR
-        or (f.field == "name" and given.new and f.severity is Severity.MISSING)
-    ]
-    if wrong:
-        return _refused(request, parts, editor, wrong[0].sentence)
-    if editor.ends and not agreed:
-        return _refused(request, parts, editor, "")
+    why_not = _why_not(editor, given)
+    if why_not or (editor.ends and not agreed):
+        return _refused(request, parts, editor, why_not)
     try:
         if given.new:
             first = not parts.home.folder.list()
@@ -128,6 +135,7 @@ def view(parts: Services, asking: Who, given: Given, draft: Draft | None = None)
         row=row_of(parts, stored),
         editable=asking.role.may(Role.ADMIN),
         public_redirect=public_redirect(parts, draft.connection),
+        asked_to_save=given.others.get("asked") == "yes",
     )
 
 
@@ -138,23 +146,13 @@ def row_of(parts: Services, stored: Connection | None) -> Row | None:
 
 def box_of(parts: Services, editor: Editor) -> Box:
     """The third step for what stands in the editor."""
-    served = parts.settings.mode is Mode.SERVED
     return Box(
         connection=editor.connection,
         row=None if editor.ends else editor.row,
-        ways=ways(
-            editor.connection, served=served, device=takes_codes(parts, editor.connection, editor.issuer)
-        ),
+        ways=shown_ways(editor.connection, parts.settings, editor.issuer),
         findings=editor.draft.findings,
         now=time.time(),
     )
-
-
-def takes_codes(parts: Services, connection: Connection, issuer: str) -> bool:
-    """Whether sign-in with a code can be offered: allowed here, and the provider's address for it can be known."""
-    client = connection.credential
-    known = isinstance(client, OAuth2Client) and bool(issuer or device_url(client))
-    return parts.settings.device_code and known
 
 
 def public_redirect(parts: Services, connection: Connection) -> str:
@@ -170,8 +168,17 @@ def _first(parts: Services, stored: Connection) -> dict[str, str]:
     return {"tab": tab, "issuer": parts.trial.issuer if stored.code == TRIAL else ""}
 
 
+def _why_not(editor: Editor, given: Given) -> str:
+    """Why what stands in the form cannot be saved, in a sentence; empty when it can."""
+    for found in editor.draft.findings:
+        nameless = found.field == "name" and given.new and found.severity is Severity.MISSING
+        if found.severity is Severity.ERROR or nameless:
+            return found.sentence
+    return _MEANWHILE if given.others.get("seen", editor.seen) != editor.seen else ""
+
+
 def _refused(request: Request, parts: Services, editor: Editor, sentence: str) -> Response:
-    shown = dataclasses.replace(editor, problem=sentence, oob=True)
+    shown = dataclasses.replace(editor, problem=sentence, oob=True, refused=True)
     return page(request, "_checked.html", status=422, form=shown, box=box_of(parts, shown))
 
 

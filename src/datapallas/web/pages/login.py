@@ -43,12 +43,14 @@ def open_link(request: Request, key: str = "") -> Response:
     if found.settings.mode is not Mode.LOCAL:
         raise HTTPException(404)
     ahead = request.headers.get("sec-purpose", "").startswith("prefetch")
+    if request.state.who is not None:  # opened a second time by whoever is in already
+        return RedirectResponse("/", 303)
     secret = None if ahead else found.access.enter(key, _user_at_the_other_end(request))
     if secret is None:
         used = Problem(status=401, title="Open a new link", template="closed.html")
         return answer(request.scope, used)
     found.audit.write(_person(request, "local"), "login")
-    return _entered(found.settings, secret, "/")
+    return entered(found.settings, secret, "/")
 
 
 @router.get("/login", dependencies=[Depends(public)])
@@ -69,23 +71,25 @@ def login(
 ) -> Response:
     """Check name and password; a new session, or the form again."""
     _served_only(request)
-    found, who = services(request), _person(request, name or "nobody")
+    found = services(request)
+    known = found.access.users.find(name) is not None
+    who = _person(request, name if known else "nobody known")  # people type passwords here by mistake
     seconds = found.access.may_try(name, who.address)
     if seconds:
         found.audit.refused(who, "too many logins")
         sentence = f"Too many tries. Wait {seconds} seconds, then try again."
         headers = {"retry-after": str(seconds)}
-        return _form_again(request, sentence, 429, headers)
-    entered = found.access.log_in(name, Secret(password), who.address)
-    if entered is None:
+        return _form_again(request, sentence, 429, (name, next), headers)
+    came = found.access.log_in(name, Secret(password), who.address)
+    if came is None:
         found.audit.write(who, "login-failed")
-        return _form_again(request, _WRONG, 401, {})
+        return _form_again(request, _WRONG, 401, (name, next), {})
     old = checks.cookie(request.scope, found.settings.cookie)
     if old:
         found.access.sessions.end(old)
-    user, secret = entered
+    user, secret = came
     found.audit.write(_person(request, user.name), "login", role=user.role)
-    return _entered(found.settings, secret, own_path(next))
+    return entered(found.settings, secret, own_path(next))
 
 
 @router.post("/logout")
@@ -120,11 +124,15 @@ def _person(request: Request, name: str) -> Person:
     return Person(name, request.state.address)
 
 
-def _form_again(request: Request, sentence: str, status: int, headers: dict[str, str]) -> Response:
-    return render(request, "login.html", status=status, headers=headers, next="/", name="", problem=sentence)
+def _form_again(
+    request: Request, sentence: str, status: int, typed: tuple[str, str], headers: dict[str, str]
+) -> Response:
+    name, path = typed
+    shown = {"name": name[:64], "next": own_path(path), "problem": sentence}
+    return render(request, "login.html", status=status, headers=headers, **shown)
 
 
-def _entered(settings: Settings, secret: Secret, path: str) -> Response:
+def entered(settings: Settings, secret: Secret, path: str) -> Response:
     """On to `path`, with the session's cookie."""
     response = RedirectResponse(path, 303)
     response.set_cookie(

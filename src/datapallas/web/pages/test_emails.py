@@ -25,7 +25,7 @@ Asking = Annotated[Who, Depends(who)]
 _WORDS = {
     "token": "Get an access token",
     "connect": "Connect to the mail server",
-    "tls": "Secure the way",
+    "tls": "Encrypt the connection",
     "sign-in": "Sign in",
     "send": "Hand the message over",
 }

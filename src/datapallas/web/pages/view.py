@@ -10,8 +10,19 @@ from datapallas.connection import provider as providers
 from datapallas.connection.fields import FIELDS
 from datapallas.connection.finding import Severity
 from datapallas.connection.model import OAuth2Client, Provider
+from datapallas.connection.provider_help import APP_ONLY_HELP, PROVIDER_HELP, SERVED_HELP, ProviderHelp
+from datapallas.connection.record import fingerprint
 from datapallas.home.next_step import PROVIDER_NAMES, Doing, NextStep, Progress, next_step
 from datapallas.web.pages.given import UNNAMED
+from datapallas.web.pages.words import (
+    APP_SECRET_HINT,
+    APPLICATION,
+    PERSON,
+    SECRET_HINTS,
+    SERVICE_ACCOUNT,
+    TITLES,
+    Value,
+)
 
 if TYPE_CHECKING:
     from datapallas.connection.finding import Finding
@@ -20,27 +31,8 @@ if TYPE_CHECKING:
     from datapallas.home.overview import Row
     from datapallas.web.pages.given import Given
 
-_TITLES = {
-    "microsoft": "Connect Microsoft 365",
-    "google": "Connect Gmail",
-    "generic": "Connect another provider",
-    "password": "Connect a mail server with a password",
-}
 _MICROSOFT_ONLY = frozenset({"tenant-id", "cloud"})
-_NO_FIELD = frozenset({"transport", "flow"})  # set on the command line
-_SECRET_HINTS = {
-    Provider.MICROSOFT: "Leave it empty for a public client (Mobile and desktop applications), which is the usual "
-    "way. Kept sealed; it is never shown again.",
-    Provider.GOOGLE: "Google gives desktop apps one too, and wants it. Kept sealed; it is never shown again.",
-    Provider.GENERIC: "Only when your provider gave you one. Kept sealed; it is never shown again.",
-}
-
-
-class Value(NamedTuple):
-    """Something to enter at the provider."""
-
-    name: str
-    text: str
+_NO_FIELD = frozenset({"transport"})  # set on the command line
 
 
 class Shown(NamedTuple):
@@ -63,6 +55,7 @@ class Editor:
         editable: the person may change it.
         problem: a sentence that stands above everything, or empty.
         asked_to_save: Save was pressed, so what saving ends is asked about.
+        refused: Save was pressed just now and did nothing: look at why.
         issuer_problem: why the issuer's addresses could not be found, or empty.
         oob: the fields' sentences are swapped in by themselves.
     """
@@ -76,6 +69,7 @@ class Editor:
     public_redirect: str = ""
     problem: str = ""
     asked_to_save: bool = False
+    refused: bool = False
     issuer_problem: str = ""
     oob: bool = False
 
@@ -95,6 +89,11 @@ class Editor:
         return "" if self.connection.code == UNNAMED else self.connection.code
 
     @property
+    def seen(self) -> str:
+        """What the stored connection was when the page was filled: a save that meets another one says so."""
+        return fingerprint(repr(sorted(forms.as_fields(self.stored).items()))) if self.stored else ""
+
+    @property
     def name_hint(self) -> str:
         """What the name is for, and the code that comes of it."""
         code = f" Scripts call it {self.code or self.future_code}." if self.code or self.future_code else ""
@@ -106,14 +105,15 @@ class Editor:
         none = self.connection.provider is Provider.NONE
         parts = {"connection", "server", "password" if none else "oauth2"}
         microsoft = self.connection.provider is Provider.MICROSOFT
-        hidden = _NO_FIELD if microsoft else _NO_FIELD | _MICROSOFT_ONLY
+        hidden = _NO_FIELD | ({"redirect-uri"} if self.app_only else {"certificate"})
+        hidden |= frozenset() if microsoft else _MICROSOFT_ONLY
         named = [name for name, field in FIELDS.items() if field.part in parts and name not in hidden]
         return [forms.PROVIDER, *named, "password" if none else "client-secret"]
 
     @property
     def title(self) -> str:
         """The heading."""
-        return (self.stored.name or self.stored.code) if self.stored else _TITLES[self.kind]
+        return (self.stored.name or self.stored.code) if self.stored else TITLES[self.kind]
 
     @property
     def fields(self) -> dict[str, str]:
@@ -146,9 +146,23 @@ class Editor:
         return PROVIDER_NAMES[self.connection.provider]
 
     @property
-    def help(self) -> providers.ProviderHelp:
+    def help(self) -> ProviderHelp:
         """The steps at the provider."""
-        return providers.PROVIDER_HELP[self.connection.provider]
+        if self.app_only:
+            return APP_ONLY_HELP[self.connection.provider]
+        table = SERVED_HELP if self.public_redirect else PROVIDER_HELP
+        return table[self.connection.provider]
+
+    @property
+    def app_only(self) -> bool:
+        """Nobody signs in: the application, or a service account, opens the mailbox."""
+        return self.connection.app_only
+
+    @property
+    def flows(self) -> list[tuple[str, str]]:
+        """Who may open the mailbox, at this provider."""
+        google = self.connection.provider is Provider.GOOGLE
+        return [PERSON, SERVICE_ACCOUNT if google else APPLICATION]
 
     @property
     def redirect_uri(self) -> str:
@@ -162,9 +176,13 @@ class Editor:
         client = self.connection.credential
         if not isinstance(client, OAuth2Client):
             return []
+        if client.app_only:
+            right = "SMTP.SendAsApp" if client.provider is Provider.MICROSOFT else ""
+            return [Value("Permission (application)", right)] if right else []
         found = [Value("Redirect URI", self.redirect_uri)] if self.redirect_uri else []
-        if self.public_redirect and client.client_secret:
-            found.append(Value("Redirect URI of this server (Web platform)", self.public_redirect))
+        if self.public_redirect:  # without a secret the address is pasted, and the other one is used
+            pasted = [Value("Redirect URI for pasting (no secret)", value.text) for value in found]
+            found = [Value("Redirect URI for this page", self.public_redirect), *pasted]
         scopes = sorted(providers.mail_scopes(client))
         if client.provider is Provider.MICROSOFT:
             return [*found, Value("Permission (delegated)", "SMTP.Send")]
@@ -173,7 +191,7 @@ class Editor:
     @property
     def secret_hint(self) -> str:
         """What the client secret is for, at this provider."""
-        return _SECRET_HINTS.get(self.connection.provider, "")
+        return APP_SECRET_HINT if self.app_only else SECRET_HINTS.get(self.connection.provider, "")
 
     @property
     def password_set(self) -> bool:
@@ -188,7 +206,16 @@ class Editor:
     @property
     def rare_open(self) -> bool:
         """One of the seldom needed fields has something to say."""
-        rare = ("cloud", "login-hint", "redirect-uri", "authorize-url", "token-url", "scope")
+        rare = (
+            "flow",
+            "certificate",
+            "cloud",
+            "login-hint",
+            "redirect-uri",
+            "authorize-url",
+            "token-url",
+            "scope",
+        )
         return any(self.is_wrong(name) for name in rare)
 
     @property
@@ -240,9 +267,8 @@ class Editor:
     @property
     def connected(self) -> bool:
         """Somebody is signed in, and what stands in the form keeps that."""
-        return bool(
-            self.row and self.row.ok and self.connection.provider is not Provider.NONE and not self.ends
-        )
+        person = self.connection.provider is not Provider.NONE and not self.app_only
+        return bool(self.row and self.row.ok and person and not self.ends)
 
     @property
     def saved(self) -> bool:
@@ -258,6 +284,7 @@ class Editor:
             saved=self.saved,
             health=self.row.health if self.row else None,
             ends_sign_in=bool(self.ends),
+            app_only=self.app_only,
         )
         return _shown(next_step(self.draft.findings, progress))
 

@@ -49,6 +49,7 @@ function showTab(tab, { focus = false } = {}) {
     other.tabIndex = chosen ? 0 : -1;
     byId(other.getAttribute("aria-controls")).hidden = !chosen;
   }
+  byId("tab").value = tab.dataset.name; // so that a form that is filled anew opens on it
   if (focus) tab.focus();
 }
 
@@ -91,6 +92,9 @@ document.addEventListener("htmx:confirm", async (event) => {
   if (await ask(event.detail.question, yes)) event.detail.issueRequest(true);
 });
 
+// While a question is open, what it is about stays as it is: the answer must reach the button that asked.
+document.addEventListener("htmx:oobBeforeSwap", (event) => { if (byId("ask").open) event.detail.shouldSwap = false; });
+
 // ---- Countdown: data-until is wall time in seconds, data-now the server's clock when it was written
 
 let skew = 0;
@@ -118,12 +122,24 @@ function arrive(root) {
     if (opened(link.dataset.open)) continue;
     window.open(link.href, "_blank", "noopener"); // where the browser does not allow it, the link is there to press
   }
+  for (const place of [root, ...every("[data-connected]", root)].filter((one) => one.matches("[data-connected]"))) {
+    const editor = byId("editor");
+    if (editor) editor.dataset.isConnected = place.dataset.connected; // the steps above are done then
+  }
   for (const place of every("[data-said]", root)) say(place.dataset.said);
   for (const place of [root, ...every("[data-focus]", root)].filter((one) => one.matches("[data-focus]"))) {
     place.scrollIntoView({ block: "nearest" });
     place.focus({ preventScroll: true });
   }
 }
+
+// What is open stays open when a check of what was typed brings it anew.
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  for (const place of every("details[open][id]", event.detail.target)) {
+    const fresh = event.detail.fragment.querySelector(`#${place.id}`);
+    if (fresh) fresh.open = true;
+  }
+});
 
 document.addEventListener("htmx:load", (event) => arrive(event.detail.elt));
 
@@ -164,6 +180,22 @@ document.addEventListener("input", (event) => {
   }
   byId("filter-found").textContent = words.length ? `${shown} found` : "";
 });
+
+// ---- A choice that draws the form anew is its own request; it is not checked beside that
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const chosen = event.detail.requestConfig.triggeringEvent?.target;
+  if (event.detail.elt.id === "editor-body" && chosen?.matches?.("select[hx-post]")) event.preventDefault();
+});
+
+// ---- What was typed and not saved is not lost without a question
+
+let typed = false;
+document.addEventListener("input", (event) => { if (event.target.closest("#editor") && !event.target.closest("#sign-in-box")) typed = true; });
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  if (event.detail.xhr.getResponseHeader("HX-Redirect") || event.detail.xhr.getResponseHeader("HX-Replace-Url")) typed = false;
+});
+window.addEventListener("beforeunload", (event) => { if (typed) event.preventDefault(); });
 
 // ---- When the server does not answer
 

@@ -1,0 +1,93 @@
+"""The settings of a home that belong to no connection: `config/datapallas.toml`, which need not be there.
+
+Must stay true: an unknown name is an error, so that a misspelt one is not silently nothing; the webhook's address is a
+secret (it often holds a key) and is in no error and no output.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from datapallas import files
+from datapallas.errors import ConfigurationError
+from datapallas.oauth.addresses import LOOPBACK
+from datapallas.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE = Path("config", "datapallas.toml")
+VARIABLE = "DATAPALLAS_WEBHOOK"
+_LIMIT = 65536
+_WARNINGS = frozenset({"webhook", "email-connection", "email-to"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class WarningSettings:
+    """How warnings are told beside the log.
+
+    Attributes:
+        webhook: an address that takes JSON; None for none.
+        email_connection: the connection an email leaves by; empty for none.
+        email_to: to whom.
+    """
+
+    webhook: Secret | None = None
+    email_connection: str = ""
+    email_to: str = ""
+
+
+def warning_settings(root: Path, environ: Mapping[str, str]) -> WarningSettings:
+    """The section `[warnings]`; DATAPALLAS_WEBHOOK wins over the file. Raises ConfigurationError (code ``settings``)."""
+    section = _section(root / FILE)
+    webhook = environ.get(VARIABLE) or section.get("webhook", "")
+    found = WarningSettings(
+        webhook=Secret(webhook) if _checked(webhook) else None,
+        email_connection=section.get("email-connection", ""),
+        email_to=section.get("email-to", ""),
+    )
+    if bool(found.email_connection) != bool(found.email_to):
+        raise _wrong("email-connection and email-to belong together")
+    return found
+
+
+def _section(path: Path) -> dict[str, str]:
+    import tomllib
+
+    try:
+        value: dict[str, Any] = tomllib.loads(files.read(path, limit=_LIMIT).decode())
+    except FileNotFoundError:
+        return {}
+    except (ValueError, UnicodeDecodeError):
+        raise _wrong("it is not TOML") from None
+    section = value.pop("warnings", {})
+    if value:
+        raise _wrong(f"it has no section {', '.join(sorted(value))}; known: warnings")
+    if not isinstance(section, dict) or not all(isinstance(text, str) for text in section.values()):
+        raise _wrong("the values of [warnings] are texts")
+    unknown = sorted(set(section) - _WARNINGS)
+    if unknown:
+        raise _wrong(f"[warnings] has no {', '.join(unknown)}; known: {', '.join(sorted(_WARNINGS))}")
+    return dict(section)
+
+
+def _checked(webhook: str) -> str:
+    if not webhook:
+        return ""
+    try:
+        parts = urlsplit(webhook)
+        host = parts.hostname
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if not host or not webhook.isprintable() or " " in webhook:
+        raise _wrong("the webhook is not an address")
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK):
+        raise _wrong("the webhook is not https (http only for this machine)")
+    return webhook
+
+
+def _wrong(why: str) -> ConfigurationError:
+    return ConfigurationError(f"The settings ({FILE}, {VARIABLE}) cannot be used: {why}.", code="settings")

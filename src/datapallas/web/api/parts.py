@@ -1,0 +1,40 @@
+"""What the routes of the API share: their parameters, how a router is made, and how what is not known is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Path
+
+from datapallas.web.problems import Problem, Refused
+from datapallas.web.services import Services, services, who
+from datapallas.web.who import Who
+
+if TYPE_CHECKING:
+    from fastapi.routing import APIRoute
+
+    from datapallas.web.problems import Code as ProblemCode
+
+BASE = "/api/v1"
+Parts = Annotated[Services, Depends(services)]
+Asking = Annotated[Who, Depends(who)]
+Code = Annotated[str, Path(description="The connection's code.", examples=["eml-office-365"], max_length=200)]
+Id = Annotated[str, Path(description="What the start of it answered as `id`.", max_length=200)]
+
+
+def new_router(tag: str) -> APIRouter:
+    """A router whose operations are called as its functions are."""
+    return APIRouter(tags=[tag], generate_unique_id_function=_name)
+
+
+def _name(route: APIRoute) -> str:
+    return route.name
+
+
+def not_found(code: ProblemCode, what: str) -> Refused:
+    """There is no such thing, or it is somebody else's: the same answer."""
+    detail = (
+        f"There is no such {what}: it is somebody else's, or ended more than ten minutes ago, or the server was "
+        "restarted. Start a new one."
+    )
+    return Refused(Problem(status=404, title=f"Unknown {what}", detail=detail, code=code))
