@@ -56,6 +56,23 @@ TOKEN = {
     "list": Entry("token:list_", "List the API tokens; of each, the last four characters."),
     "remove": Entry("token:remove", "Remove an API token."),
 }
+JOB = {
+    "list": Entry("job:list_", "List the jobs of the outbox, the newest first."),
+    "show": Entry("job:show", "Show one job and every recipient that was not simply accepted."),
+    "pause": Entry("job:pause", "Hold what a job has not sent yet."),
+    "resume": Entry("job:resume", "Let a paused job go on."),
+    "cancel": Entry("job:cancel", "Send nothing more of a job; what waits is parked."),
+    "retry": Entry("job:retry", "Try again what was deferred, parked or unknown."),
+    "export": Entry("job:export", "Write every recipient and its outcome as CSV."),
+}
+OUTBOX = {
+    "status": Entry("outbox:status", "Say what waits, what is paused and why, and how long the rest takes."),
+    "run": Entry("outbox:run", "Send what waits, until nothing is left; --forever goes on until Ctrl-C."),
+    "pause": Entry("outbox:pause", "Send nothing through a connection."),
+    "resume": Entry("outbox:resume", "Let a paused connection send again."),
+    "limits": Entry("outbox:limits", "Show or change how fast a connection may send."),
+    "estimate": Entry("outbox:estimate", "Say how long so many recipients take through a connection."),
+}
 AUDIT = {
     "verify": Entry("audit:verify", "Check that no line of the audit was changed or taken out."),
 }
@@ -125,6 +142,10 @@ app = Table(
             "Sign-ins and tests.",
         ),
         "oauth2": oauth2,
+        "outbox": Table(
+            "outbox", dict(OUTBOX), "Mail that is promised, until every recipient has an outcome."
+        ),
+        "job": Table("job", dict(JOB), "The messages of one command or report, and what became of them."),
         "keys": Table("keys", dict(KEYS), "The key that seals secrets."),
         "serve": Entry("serve:serve", "Serve the web page and the JSON API until Ctrl-C."),
         "user": Table("user", dict(USER), "The people who may log in to a served page."),

@@ -1,4 +1,4 @@
-"""`send`: one message, sent now, with a receipt."""
+"""`send`: one message, sent now, with a receipt; or promised, with --queue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datapallas.cli.output import json_option, note, plain, say, show_json, the_
 from datapallas.errors import EX_UNAVAILABLE, MessageError, RecipientsRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from datapallas.diagnosis.explain import Diagnosis
     from datapallas.mail.address import NamedAddress
@@ -52,12 +52,44 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--show-dialogue", is_flag=True, help="Show what was said with the mail server, secrets masked."
 )
+@click.option(
+    "--queue", is_flag=True, help="Only promise it: the outbox sends it, and `job show` tells how it went."
+)
+@click.option(
+    "--job", default="", metavar="ID", help="With --queue: the job it belongs to; default: a new one."
+)
+@click.option(
+    "--key", default="", help="With --queue: what makes it this one; the same key of a job is sent once."
+)
+@click.option("--bulk", is_flag=True, help="With --queue: after the mail of others.")
+@click.option(
+    "--on-doubt",
+    type=click.Choice(["retry", "hold"]),
+    default="retry",
+    help="With --queue: when it is not known whether the server took it, send it once more, or leave it to you.",
+)
 @json_option
-def send(chosen: Chosen, as_json: bool, show_dialogue: bool, **given: Any) -> int:  # noqa: FBT001
-    """Parse, hand to the mailbox, show the receipt."""
+def send(chosen: Chosen, as_json: bool, show_dialogue: bool, queue: bool, **given: Any) -> int:  # noqa: FBT001
+    """Parse, hand to the mailbox or to the outbox, show the receipt."""
+    if not queue and (given["job"] or given["key"] or given["bulk"]):
+        raise click.UsageError("--job, --key and --bulk go with --queue.")
+    message = _message(given)
+    home = chosen.home()
+    code = chosen.code(home)
+    if queue:
+        if show_dialogue:
+            raise click.UsageError("--queue sends nothing now, so there is no dialogue to show.")
+        from datapallas.cli.queue import promise
+
+        return promise(home, code, message, given, as_json=as_json)
+    with home.mailbox(code, watch=_dialogue if show_dialogue else None) as mailbox:
+        return _deliver(mailbox, message, given["envelope_from"], as_json=as_json)
+
+
+def _message(given: Mapping[str, Any]) -> Message:
     from datapallas.mail.message import Message
 
-    message = Message(
+    return Message(
         to=_people(given["to"]),
         cc=_people(given["cc"]),
         bcc=_people(given["bcc"]),
@@ -70,9 +102,6 @@ def send(chosen: Chosen, as_json: bool, show_dialogue: bool, **given: Any) -> in
         sender=given["sender"],
         headers=[_header(item) for item in given["header"]],
     )
-    home = chosen.home()
-    with home.mailbox(chosen.code(home), watch=_dialogue if show_dialogue else None) as mailbox:
-        return _deliver(mailbox, message, given["envelope_from"], as_json=as_json)
 
 
 def _dialogue(direction: str, line: str) -> None:

@@ -116,16 +116,17 @@ class Home:
         from datapallas.mail.transport import Options
 
         connection = self.folder.load(code)
-        return Mailbox(connection, self._login(connection), Options(watch=watch))
+        return Mailbox(connection, self.login(connection), Options(watch=watch))
 
     def async_mailbox(self, code: str) -> AsyncMailbox:
         """The same for asyncio."""
         from datapallas.mail.mailbox import AsyncMailbox
 
         connection = self.folder.load(code)
-        return AsyncMailbox(connection, self._login(connection))
+        return AsyncMailbox(connection, self.login(connection))
 
-    def _login(self, connection: Connection) -> LoginSource:
+    def login(self, connection: Connection) -> LoginSource:
+        """How sessions of a connection sign in; threads may share it, and then share its access token."""
         from datapallas.connection.identity import PASSWORD
         from datapallas.mail.transport import login_source
 

@@ -39,7 +39,7 @@ class _Desk:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
-        self._composer = Composer(_sender(connection))
+        self._composer = Composer(sender_of(connection))
 
     def skeleton(self, template: Message) -> Skeleton:
         """Compile what all messages of a job share; what its `compose` gives can be sent."""
@@ -143,7 +143,8 @@ class AsyncMailbox(_Desk):
         await self.close()
 
 
-def _sender(connection: Connection) -> NamedAddress:
+def sender_of(connection: Connection) -> NamedAddress:
+    """Give the From of a connection's messages. Raises ConfigurationError when it has none that could be sent from."""
     address = connection.from_address or connection.mailbox
     try:
         return NamedAddress(connection.from_name, address)

@@ -17,11 +17,13 @@ import uvicorn
 
 from datapallas.errors import ConfigurationError
 from datapallas.home.keep_alive import Keeper
+from datapallas.home.sending import Sending
 from datapallas.web import serving
 from datapallas.web.access import Access
 from datapallas.web.app import make_app
 from datapallas.web.arrivals import Arrivals
 from datapallas.web.audit import Audit
+from datapallas.web.problems import tell
 from datapallas.web.services import Mode, Services
 from datapallas.web.who import Role
 
@@ -99,7 +101,7 @@ def make_server(services: Services, wanted: Wanted) -> Server:
 
 
 def serve(home: Home, wanted: Wanted, ready: Callable[[Services], None], ending: Callable[[], None]) -> None:
-    """Serve `home` until Ctrl-C. Raises what stops it from starting.
+    """Serve `home`, and send what is in its outbox, until Ctrl-C. Raises what stops it from starting.
 
     `ready` is called when browsers can come, `ending` when the end has begun.
     """
@@ -109,22 +111,23 @@ def serve(home: Home, wanted: Wanted, ready: Callable[[Services], None], ending:
             _needs_admin(services)
         server = make_server(services, wanted)
         keeper = Keeper(home, _log)
-        server.ending = _both(ending, keeper.close)
+        sending = Sending(home, tell)
+        server.ending = _all(sending.stop, ending, keeper.close)
         ready(services)  # the socket listens already: whoever comes now waits a moment
         keeper.start()
         try:
-            with contextlib.suppress(KeyboardInterrupt):
+            with sending, contextlib.suppress(KeyboardInterrupt):
                 server.run(sockets=[place.socket])
         finally:
             keeper.close()
 
 
-def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
-    def both() -> None:
-        first()
-        second()
+def _all(*steps: Callable[[], None]) -> Callable[[], None]:
+    def together() -> None:
+        for step in steps:
+            step()
 
-    return both
+    return together
 
 
 def _log(sentence: str) -> None:

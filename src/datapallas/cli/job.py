@@ -1,0 +1,184 @@
+"""`job ...`: what became of the messages of one command or report."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datapallas.cli.options import current_home
+from datapallas.cli.output import json_option, note, plain, say, show_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datapallas.home.outbox import Outbox
+    from datapallas.outbox.overview import JobLine, RecipientLine
+
+COLUMNS = (
+    "job",
+    "key",
+    "address",
+    "outcome",
+    "reply",
+    "at",
+    "message_id",
+    "attempts",
+    "may_be_double",
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_job_argument = click.argument("job", metavar="JOB")
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[Outbox]:
+    """The outbox of the current home."""
+    from datapallas.home.outbox import open_outbox
+
+    with contextlib.closing(open_outbox(current_home())) as outbox:
+        yield outbox
+
+
+@click.command("list", help="List the jobs of the outbox, the newest first.")
+@click.option("--newest", type=click.IntRange(1), default=100, show_default=True, help="How many.")
+@json_option
+def list_(as_json: bool, newest: int) -> None:  # noqa: FBT001
+    """A line for each."""
+    from datapallas.outbox.overview import job_lines
+
+    with opened() as outbox:
+        lines = job_lines(outbox.database, newest=newest)
+    if as_json:
+        show_json({"ok": True, "jobs": [dataclasses.asdict(line) for line in lines]})
+        return
+    for line in lines:
+        say(
+            f"{line.id:<24} {line.state:<9} {line.connection:<20} {_fates(line)}  {plain(line.name)}".rstrip()
+        )
+    if not lines:
+        note("The outbox has no jobs.")
+
+
+@click.command("show", help="Show one job and every recipient that was not simply accepted.")
+@_job_argument
+@json_option
+def show(as_json: bool, job: str) -> None:  # noqa: FBT001
+    """Counts first, then those a person may have to look at."""
+    from datapallas.outbox.overview import job_lines, recipient_lines
+
+    with opened() as outbox:
+        (line,) = job_lines(outbox.database, job)
+        rest = list(recipient_lines(outbox.database, job, only_open_ends=True))
+    if as_json:
+        people = [_as_dict(one) for one in rest]
+        show_json({"ok": True, **dataclasses.asdict(line), "open": line.open, "not_simply_accepted": people})
+        return
+    say(f"{line.id}  {line.state}  {line.connection}  {line.created}  {plain(line.name)}".rstrip())
+    say(f"{line.messages} messages: {_fates(line)}")
+    for one in rest:
+        double = "  (may have been sent twice)" if one.may_be_double else ""
+        say(f"  {one.outcome:<9} {one.address}  {plain(one.reply)}{double}".rstrip())
+    say("Accepted means that the mail server took it over; it does not mean delivered.")
+    _explain(rest)
+
+
+@click.command("pause", help="Hold what a job has not sent yet.")
+@_job_argument
+@json_option
+def pause(as_json: bool, job: str) -> None:  # noqa: FBT001
+    """What is being sent this moment still goes out."""
+    from datapallas.outbox import jobs
+
+    with opened() as outbox:
+        _told(job, jobs.pause(outbox.database, job), "messages are held", as_json=as_json)
+
+
+@click.command("resume", help="Let a paused job go on.")
+@_job_argument
+@json_option
+def resume(as_json: bool, job: str) -> None:  # noqa: FBT001
+    """They wait for a courier, as before."""
+    from datapallas.outbox import jobs
+
+    with opened() as outbox:
+        _told(job, jobs.resume(outbox.database, job), "messages wait to be sent", as_json=as_json)
+
+
+@click.command("cancel", help="Send nothing more of a job; what waits is parked.")
+@_job_argument
+@json_option
+def cancel(as_json: bool, job: str) -> None:  # noqa: FBT001
+    """Nothing is deleted: `job retry` brings it back."""
+    from datapallas.outbox import jobs
+
+    with opened() as outbox:
+        _told(job, jobs.cancel(outbox.database, job), "messages will not be sent", as_json=as_json)
+
+
+@click.command("retry", help="Try again what was deferred, parked or unknown.")
+@_job_argument
+@click.option("--refused", is_flag=True, help="Those the server refused for good as well.")
+@json_option
+def retry(as_json: bool, job: str, refused: bool) -> None:  # noqa: FBT001
+    """What is unknown may then arrive twice, with the same Message-ID."""
+    from datapallas.outbox import jobs
+
+    with opened() as outbox:
+        count = jobs.retry(outbox.database, job, refused=refused)
+        _told(job, count, "recipients are tried again", as_json=as_json)
+
+
+@click.command("export", help="Write every recipient and its outcome as CSV to standard output.")
+@_job_argument
+@json_option
+def export(as_json: bool, job: str) -> None:  # noqa: FBT001
+    """Read and written as it comes: a job may have a million recipients."""
+    from datapallas.outbox.overview import job_lines, recipient_lines
+
+    with opened() as outbox:
+        job_lines(outbox.database, job)
+        lines = recipient_lines(outbox.database, job)
+        if as_json:
+            show_json({"ok": True, "recipients": [_as_dict(one) for one in lines]})
+            return
+        out = csv.writer(sys.stdout, lineterminator="\n")
+        out.writerow(COLUMNS)
+        for one in lines:
+            out.writerow([_cell(getattr(one, name)) for name in COLUMNS])
+
+
+def _cell(value: object) -> str:
+    """A cell no spreadsheet takes for a formula: replies are a stranger's words."""
+    text = str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _fates(line: JobLine) -> str:
+    return ", ".join(f"{count:,} {fate}" for fate, count in line.fates.items() if count) or "nothing"
+
+
+def _as_dict(one: RecipientLine) -> dict[str, Any]:
+    found: dict[str, Any] = {name: getattr(one, name) for name in COLUMNS}
+    return found | {"error": one.problem.code if one.problem else None}
+
+
+def _explain(lines: list[RecipientLine]) -> None:
+    """Each cause once."""
+    if not any(line.problem for line in lines):
+        return
+    from datapallas.diagnosis.explain import explain
+
+    found = [explain(line.problem) for line in lines if line.problem is not None]
+    for diagnosis in {one.id: one for one in found}.values():
+        note("", diagnosis.render())
+
+
+def _told(job: str, count: int, what: str, *, as_json: bool) -> None:
+    if as_json:
+        show_json({"ok": True, "job": job, "count": count})
+    else:
+        say(f"{job}: {count:,} {what}.")

@@ -1,0 +1,266 @@
+"""Who may send what, and when: leases, and the one transaction that claims messages.
+
+Must stay true:
+- no more sessions than the mailbox may have hold a lease; a lease that ended is taken over, its messages come back;
+- pause, limits, reserved moments and claimed messages are read and written under the lock of the mailbox's row;
+- a message that was being handed over when its worker died is in doubt; no other one is.
+The order of locks is mailbox, lease, messages, everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from datapallas.outbox import pacing
+from datapallas.outbox.database import insert_new
+from datapallas.outbox.limits import OwnLimits
+from datapallas.outbox.recovery import queued_state, recover
+from datapallas.outbox.tables import Priority, State, hours, leases, mailboxes, messages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datapallas.outbox.limits import Limits
+
+LEASE = 60.0
+"""Seconds a lease lasts; each result renews it, and so does the worker's heartbeat."""
+_WEIGHT = 500  # recipients of one transaction at the server
+
+
+class Fenced(Exception):
+    """The lease is gone: somebody else has, or may have, this session's messages. Stop at once; never shown."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to be one session of a mailbox."""
+
+    mailbox: str
+    owner: str
+    slot: int = -1
+    seconds: float = LEASE
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message to be sent, and the moment reserved for it (the database's clock)."""
+
+    row: Any
+    at: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """What one claim gave.
+
+    Attributes:
+        messages: in the order of their moments.
+        now: when it was made.
+        wait: seconds until a claim may give something, when this one gave nothing; None: nothing is due.
+        stop: the mailbox is paused.
+    """
+
+    messages: tuple[Claimed, ...]
+    now: float
+    wait: float | None = None
+    stop: bool = False
+
+
+def limits_of(row: Any, base: Limits) -> Limits:
+    """The limits in force: a person's own values over the provider's."""
+    own = OwnLimits(sessions=row.own_sessions, per_minute=row.own_per_minute, per_day=row.own_per_day)
+    return own.over(base)
+
+
+def locked_mailbox(tx: sa.Connection, code: str) -> Any:
+    """The row of a mailbox, locked until the transaction ends; made when it is not there."""
+    query = sa.select(mailboxes).where(mailboxes.c.code == code).with_for_update()
+    row = tx.execute(query).one_or_none()
+    if row is None:
+        tx.execute(insert_new(tx, mailboxes), {"code": code})
+        row = tx.execute(query).one()
+    return row
+
+
+def take_lease(tx: sa.Connection, wanted: Lease, base: Limits, now: float) -> Lease | None:
+    """Take a free slot; None when all are held."""
+    code = wanted.mailbox
+    limits = limits_of(locked_mailbox(tx, code), base)
+    tx.execute(sa.delete(leases).where(leases.c.mailbox == code, lapsed(now)))
+    held = set(tx.execute(sa.select(leases.c.slot).where(leases.c.mailbox == code)).scalars())
+    free = next((slot for slot in range(limits.sessions) if slot not in held), None)
+    if free is None or len(held) >= limits.sessions:
+        return None
+    row = {"mailbox": code, "slot": free, "owner": wanted.owner, "until": now + wanted.seconds}
+    tx.execute(leases.insert(), row)
+    recover(tx, code, now)
+    return dataclasses.replace(wanted, slot=free)
+
+
+def lapsed(now: float) -> sa.ColumnElement[bool]:
+    """The lease has ended; one that would last longer than any can is from before the clock was set back."""
+    return sa.or_(leases.c.until < now, leases.c.until > now + 2 * LEASE)
+
+
+def renew(tx: sa.Connection, lease: Lease, now: float) -> None:
+    """Renew a lease. Raises Fenced when it is gone."""
+    mine = sa.and_(leases.c.owner == lease.owner, leases.c.mailbox == lease.mailbox)
+    if tx.execute(sa.update(leases).where(mine).values(until=now + lease.seconds)).rowcount != 1:
+        raise Fenced(lease.mailbox)
+
+
+def release(tx: sa.Connection, lease: Lease) -> None:
+    """Give a lease back, and what was claimed under it. A message in hand is not: it is in doubt for whoever comes next."""
+    back = sa.and_(
+        messages.c.mailbox == lease.mailbox, messages.c.owner == lease.owner, sa.not_(messages.c.handing)
+    )
+    tx.execute(sa.update(messages).where(back).values(state=queued_state(), owner=None, handing=False))
+    tx.execute(sa.delete(leases).where(leases.c.owner == lease.owner))
+
+
+def claim(tx: sa.Connection, lease: Lease, base: Limits, seconds: float, now: float) -> Claim:
+    """Claim what may leave next; `seconds` is what a message takes in this session. Raises Fenced."""
+    mailbox = locked_mailbox(tx, lease.mailbox)
+    renew(tx, lease, now)
+    if mailbox.pause:
+        return Claim((), now, stop=True)
+    wait = rests(mailbox, now)
+    if wait is not None:
+        return Claim((), now, wait)
+    recover(tx, lease.mailbox, now)
+    limits = limits_of(mailbox, base)
+    interval = pacing.slowed(limits.interval, mailbox.slow)
+    most = pacing.room(mailbox.next_free, now, interval, seconds)
+    if not most:
+        return Claim((), now, pacing.free_moment(mailbox.next_free, now, interval) - now - pacing.HORIZON / 2)
+    rows = _due(tx, lease.mailbox, most, now)
+    if rows and limits.per_day:
+        rows = _within_the_day(tx, rows, limits.per_day, now)
+        if not rows:
+            return Claim((), now, rests(locked_mailbox(tx, lease.mailbox), now) or pacing.HORIZON)
+    if not rows:
+        return Claim((), now)
+    return _reserved(tx, mailbox, rows, lease, (interval, now))
+
+
+def hand_back(tx: sa.Connection, lease: Lease, rest: Sequence[Claimed], base: Limits, now: float) -> None:
+    """Give back claimed messages that were not sent, with their moments if nobody took later ones, and their share of the day."""
+    mailbox = locked_mailbox(tx, lease.mailbox)
+    mine = sa.and_(messages.c.id.in_([one.row.id for one in rest]), messages.c.owner == lease.owner)
+    given = tx.execute(
+        sa.update(messages).where(mine).values(state=queued_state(), owner=None, handing=False)
+    ).rowcount
+    if given != len(rest):
+        return  # somebody has taken them over, and with them what they had reserved
+    limits = limits_of(mailbox, base)
+    interval = pacing.slowed(limits.interval, mailbox.slow)
+    taken = pacing.reserve(rest[0].at, rest[0].at, interval, [weight(one.row.recipients) for one in rest])
+    if (
+        interval
+        and abs(rest[-1].at + interval * weight(rest[-1].row.recipients) - mailbox.next_free) < interval / 2
+    ):
+        tx.execute(_of(lease.mailbox).values(next_free=min(mailbox.next_free, taken.at[0])))
+    if limits.per_day:
+        people = sum(one.row.recipients for one in rest)
+        hour = sa.and_(hours.c.mailbox == lease.mailbox, hours.c.hour == pacing.hour_of(now))
+        less = sa.case((hours.c.recipients > people, hours.c.recipients - people), else_=0)
+        tx.execute(sa.update(hours).where(hour).values(recipients=less))
+
+
+def weight(recipients: int) -> int:
+    """How many messages of the provider's count one of ours is."""
+    return max(1, -(-recipients // _WEIGHT))
+
+
+def rests(mailbox: Any, now: float) -> float | None:
+    """Seconds until the mailbox may send again; None: now. Further away than any wait is long: the clock was set back."""
+    until = max(
+        mailbox.backoff_until if mailbox.backoff_until - now <= 2 * pacing.MAX_BACKOFF else 0.0,
+        mailbox.day_full_until
+        if mailbox.day_full_until - now <= (pacing.DAY_HOURS + 1) * pacing.HOUR
+        else 0.0,
+    )
+    return until - now if until > now else None
+
+
+def anything_due(tx: sa.Connection, code: str, now: float) -> bool:
+    """A message of the mailbox could be claimed now, if its limits allow."""
+    due = sa.exists().where(
+        messages.c.mailbox == code, messages.c.state == State.QUEUED, messages.c.due <= now
+    )
+    return bool(tx.execute(sa.select(due)).scalar())
+
+
+def _due(tx: sa.Connection, code: str, most: int, now: float) -> list[Any]:
+    rows: list[Any] = []
+    for priority in Priority:
+        query = (
+            sa.select(messages)
+            .where(
+                messages.c.mailbox == code,
+                messages.c.state == State.QUEUED,
+                messages.c.priority == int(priority),
+                messages.c.due <= now,
+            )
+            .order_by(messages.c.due, messages.c.id)
+            .limit(most - len(rows))
+            .with_for_update(skip_locked=True)
+        )
+        rows += tx.execute(query).all()
+        if len(rows) >= most:
+            break
+    return rows
+
+
+def _within_the_day(tx: sa.Connection, rows: list[Any], per_day: int, now: float) -> list[Any]:
+    """The first messages the day has room for, counted; none: the mailbox waits until it has."""
+    code = rows[0].mailbox
+    here = pacing.hour_of(now)
+    near = hours.c.hour.between(here - pacing.DAY_HOURS, here + pacing.DAY_HOURS)
+    tx.execute(sa.delete(hours).where(hours.c.mailbox == code, sa.not_(near)))
+    counts = [
+        (row.hour, row.recipients) for row in tx.execute(sa.select(hours).where(hours.c.mailbox == code))
+    ]
+    left, again = pacing.day_left(counts, now, per_day)
+    used = sum(n for _, n in counts)
+    fit: list[Any] = []
+    people = 0
+    for row in rows:
+        if people + row.recipients > left and (
+            fit or used
+        ):  # a message for more than a day's worth has the day alone
+            break
+        fit.append(row)
+        people += row.recipients
+    if not fit:
+        first = min(hour for hour, n in counts if n) if used else here
+        again = again if left <= 0 else (first + pacing.DAY_HOURS + 1) * pacing.HOUR
+        tx.execute(_of(code).values(day_full_until=max(again, now + 1)))
+        return []
+    tx.execute(insert_new(tx, hours), {"mailbox": code, "hour": here, "recipients": 0})
+    this = sa.and_(hours.c.mailbox == code, hours.c.hour == here)
+    tx.execute(sa.update(hours).where(this).values(recipients=hours.c.recipients + people))
+    return fit
+
+
+def _reserved(
+    tx: sa.Connection, mailbox: Any, rows: list[Any], lease: Lease, pace: tuple[float, float]
+) -> Claim:
+    interval, now = pace
+    taken = pacing.reserve(mailbox.next_free, now, interval, [weight(row.recipients) for row in rows])
+    claimed = messages.c.id.in_([row.id for row in rows])
+    tx.execute(
+        sa.update(messages).where(claimed).values(state=State.CLAIMED, owner=lease.owner, handing=False)
+    )
+    if interval:
+        tx.execute(_of(lease.mailbox).values(next_free=taken.next_free))
+    if taken.at[0] - now < pacing.LATE:
+        tx.execute(sa.update(messages).where(messages.c.id == rows[0].id).values(handing=True))
+    return Claim(tuple([Claimed(row, at) for row, at in zip(rows, taken.at, strict=True)]), now)
+
+
+def _of(code: str) -> sa.Update:
+    return sa.update(mailboxes).where(mailboxes.c.code == code)

@@ -1,0 +1,132 @@
+"""What a person does to jobs and mailboxes: pause, resume, cancel, retry, limits.
+
+Must stay true: nothing is deleted; what was accepted is never touched; a message that a session has in its hands is
+left to that session.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from datapallas.errors import DataPallasError, UsageError
+from datapallas.outbox.claims import locked_mailbox
+from datapallas.outbox.database import notify
+from datapallas.outbox.recovery import settle
+from datapallas.outbox.tables import Fate, JobState, State, jobs, mailboxes, messages, recipients
+from datapallas.outbox.verdict import Pause
+
+if TYPE_CHECKING:
+    from datapallas.outbox.database import Database
+    from datapallas.outbox.limits import OwnLimits
+
+
+def pause(database: Database, job: str) -> int:
+    """Hold what a job has not sent yet; how many messages that is."""
+    return _switch(database, job, (JobState.PAUSED, State.QUEUED, State.HELD))
+
+
+def resume(database: Database, job: str) -> int:
+    """Let a paused job go on; how many messages wait now."""
+    return _switch(database, job, (JobState.OPEN, State.HELD, State.QUEUED))
+
+
+def cancel(database: Database, job: str) -> int:
+    """Send nothing more of a job: what waits is parked, for good or until `retry`; how many messages that was."""
+    with database.write() as tx:
+        row = _job(tx, job)
+        waiting = sa.and_(
+            messages.c.job == row.id, messages.c.state.in_([State.QUEUED.value, State.HELD.value])
+        )
+        ids = list(tx.execute(sa.select(messages.c.id).where(waiting)).scalars())
+        tx.execute(sa.update(jobs).where(jobs.c.id == row.id).values(state=JobState.CANCELLED.value))
+        told = DataPallasError("The job was cancelled before this was sent.", code="job-cancelled")
+        now = database.now(tx)
+        for at in range(0, len(ids), 1000):
+            settle(tx, ids[at : at + 1000], Fate.PARKED, told, now)
+        return len(ids)
+
+
+def retry(database: Database, job: str, *, refused: bool = False) -> int:
+    """Try again what is deferred, now, and what is parked or unknown; with `refused` that too; how many recipients."""
+    fates = [Fate.DEFERRED, Fate.PARKED, Fate.UNKNOWN, *([Fate.REFUSED] if refused else [])]
+    with database.write() as tx:
+        row = _job(tx, job)
+        mine = sa.select(messages.c.id).where(messages.c.job == row.id, messages.c.state != State.CLAIMED)
+        again = sa.and_(recipients.c.message.in_(mine), recipients.c.fate.in_([one.value for one in fates]))
+        unknown = sa.exists().where(
+            recipients.c.message == messages.c.id, recipients.c.fate == Fate.UNKNOWN.value
+        )
+        some = sa.exists().where(
+            recipients.c.message == messages.c.id, recipients.c.fate.in_([one.value for one in fates])
+        )
+        count = sa.select(sa.func.count()).where(
+            recipients.c.message == messages.c.id,
+            recipients.c.fate.in_([one.value for one in (*fates, Fate.QUEUED)]),
+        )
+        which = sa.update(messages).where(messages.c.job == row.id, messages.c.state != State.CLAIMED, some)
+        tx.execute(
+            which.values(
+                state=State.QUEUED.value,
+                due=database.now(tx),
+                waited=0.0,
+                crashes=0,
+                doubts=messages.c.doubts + sa.case((unknown, 1), else_=0),
+                recipients=count.scalar_subquery(),
+            )
+        )
+        found = tx.execute(sa.update(recipients).where(again).values(fate=Fate.QUEUED.value)).rowcount
+        tx.execute(sa.update(jobs).where(jobs.c.id == row.id).values(state=JobState.OPEN.value))
+        held = sa.and_(messages.c.job == row.id, messages.c.state == State.HELD)
+        tx.execute(sa.update(messages).where(held).values(state=State.QUEUED.value))
+        notify(tx)
+        return int(found)
+
+
+def pause_mailbox(database: Database, code: str) -> None:
+    """Send nothing through a connection until `resume_mailbox`."""
+    _set(database, code, {"pause": Pause.PERSON.value, "pause_until": 0.0, "pause_mark": ""})
+
+
+def resume_mailbox(database: Database, code: str) -> None:
+    """Let a mailbox send again, at its full speed."""
+    values = {"pause": "", "pause_until": 0.0, "backoff_until": 0.0, "backoff_step": 0, "slow": 1.0}
+    _set(database, code, values | {"day_full_until": 0.0})
+
+
+def set_limits(database: Database, code: str, own: OwnLimits) -> None:
+    """Keep a person's own limits for a mailbox; None is the provider's again. Raises UsageError."""
+    if own.sessions is not None and not 1 <= own.sessions <= 100:  # noqa: PLR2004 - more is a mistyped number
+        raise UsageError("Give 1 to 100 sessions.")
+    if any(value is not None and value < 0 for value in (own.per_minute, own.per_day)):
+        raise UsageError("A limit is 0 (none) or more.")
+    _set(database, code, {f"own_{name}": value for name, value in dataclasses.asdict(own).items()})
+
+
+def _set(database: Database, code: str, values: dict[str, Any]) -> None:
+    with database.write() as tx:
+        locked_mailbox(tx, code)
+        tx.execute(sa.update(mailboxes).where(mailboxes.c.code == code).values(**values))
+        notify(tx)
+
+
+def _switch(database: Database, job: str, change: tuple[JobState, State, State]) -> int:
+    wanted, before, after = change
+    with database.write() as tx:
+        row = _job(tx, job)
+        if row.state == JobState.CANCELLED:
+            raise UsageError(f"The job {row.id} is cancelled; retry it instead.", code="job-closed")
+        tx.execute(sa.update(jobs).where(jobs.c.id == row.id).values(state=wanted.value))
+        moved = sa.update(messages).where(messages.c.job == row.id, messages.c.state == before.value)
+        found = tx.execute(moved.values(state=after.value)).rowcount
+        notify(tx)
+        return int(found)
+
+
+def _job(tx: sa.Connection, job: str) -> Any:
+    row = tx.execute(sa.select(jobs).where(jobs.c.id == job).with_for_update()).one_or_none()
+    if row is None:
+        raise UsageError(f"There is no job {job!r}.", code="unknown-job", job=job)
+    return row

@@ -1,0 +1,192 @@
+"""What the ledger knows, for people: jobs, mailboxes, and each recipient. Only reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from datapallas.errors import UsageError
+from datapallas.oauth.clock import iso
+from datapallas.outbox import pacing, problems
+from datapallas.outbox.claims import limits_of
+from datapallas.outbox.estimate import estimate
+from datapallas.outbox.limits import OwnLimits
+from datapallas.outbox.recovery import OPEN
+from datapallas.outbox.tables import Fate, State, hours, jobs, leases, mailboxes, messages, recipients
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from datapallas.errors import DataPallasError
+    from datapallas.outbox.database import Database
+    from datapallas.outbox.estimate import Estimate
+    from datapallas.outbox.limits import Limits
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class JobLine:
+    """One job.
+
+    Attributes:
+        fates: how many recipients there are of each fate; every fate is named.
+        doubted: messages that may have been sent twice.
+        created: ISO 8601, UTC.
+    """
+
+    id: str
+    name: str
+    connection: str
+    state: str
+    created: str
+    messages: int
+    fates: dict[str, int]
+    doubted: int
+
+    @property
+    def open(self) -> int:
+        """Recipients without an outcome yet."""
+        return sum(self.fates[one.value] for one in OPEN)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientLine:
+    """One recipient of one message."""
+
+    job: str
+    key: str
+    address: str
+    outcome: str
+    reply: str
+    at: str
+    message_id: str
+    attempts: int
+    may_be_double: bool
+    problem: DataPallasError | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class MailboxLine:
+    """One mailbox.
+
+    Attributes:
+        pause: why it is paused; empty when it sends.
+        problem: the last failure, or None.
+        waits: seconds until it sends again, when it is leaving its server alone or its day is full.
+        waiting: recipients that have no outcome yet.
+        sessions: open now, over all workers.
+        last_day: recipients handed over in the last 24 hours, where the provider limits them.
+        left: how long the rest takes.
+    """
+
+    code: str
+    pause: str
+    problem: DataPallasError | None
+    problem_at: str
+    waits: float
+    waiting: int
+    messages: int
+    sessions: int
+    last_day: int
+    limits: Limits
+    slow: float
+    left: Estimate
+
+
+def job_lines(database: Database, job: str = "", *, newest: int = 100) -> list[JobLine]:
+    """Jobs, the newest first; one of them when `job` is given. Raises UsageError (code ``unknown-job``)."""
+    query = sa.select(jobs).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(newest)
+    with database.read() as tx:
+        rows = tx.execute(query.where(jobs.c.id == job) if job else query).all()
+        if job and not rows:
+            raise UsageError(f"There is no job {job!r}.", code="unknown-job", job=job)
+        return [_job_line(tx, row) for row in rows]
+
+
+def _job_line(tx: sa.Connection, row: Any) -> JobLine:
+    of_job = messages.c.job == row.id
+    fate = sa.select(recipients.c.fate, sa.func.count()).join(messages, messages.c.id == recipients.c.message)
+    found: dict[str, int] = {
+        str(name): n for name, n in tx.execute(fate.where(of_job).group_by(recipients.c.fate))
+    }
+    doubted = sa.func.sum(sa.case((messages.c.doubts > 0, 1), else_=0))
+    count, doubts = tx.execute(sa.select(sa.func.count(), doubted).where(of_job)).one()
+    return JobLine(
+        id=row.id,
+        name=row.name,
+        connection=row.mailbox,
+        state=row.state,
+        created=iso(row.created),
+        messages=count,
+        fates={one.value: found.get(one.value, 0) for one in Fate},
+        doubted=int(doubts or 0),
+    )
+
+
+def recipient_lines(database: Database, job: str, *, only_open_ends: bool = False) -> Iterator[RecipientLine]:
+    """Every recipient of a job, in order, read as they are asked for; or only those that were not simply accepted."""
+    query = (
+        sa.select(messages, recipients.c.address, recipients.c.fate, recipients.c.reply, recipients.c.at)
+        .add_columns(recipients.c.problem)
+        .join(recipients, messages.c.id == recipients.c.message)
+        .where(messages.c.job == job)
+        .order_by(messages.c.id, recipients.c.position)
+    )
+    if only_open_ends:
+        query = query.where(sa.or_(recipients.c.fate != Fate.ACCEPTED, messages.c.doubts > 0))
+    with database.read() as tx:
+        for row in tx.execution_options(yield_per=500).execute(query):
+            yield RecipientLine(
+                job=row.job,
+                key=row.key,
+                address=row.address,
+                outcome=row.fate,
+                reply=row.reply,
+                at=iso(row.at) if row.at else "",
+                message_id=row.message_id,
+                attempts=row.attempts,
+                may_be_double=row.doubts > 0,
+                problem=problems.load(row.problem),
+            )
+
+
+def mailbox_lines(database: Database, limits: Callable[[str], Limits]) -> list[MailboxLine]:
+    """Every mailbox that has or had mail in the outbox; `limits` are its provider's."""
+    with database.read() as tx:
+        now = database.now(tx)
+        rows = tx.execute(sa.select(mailboxes).order_by(mailboxes.c.code)).all()
+        return [_mailbox_line(tx, row, limits_of(row, limits(row.code)), now) for row in rows]
+
+
+def _mailbox_line(tx: sa.Connection, row: Any, limits: Limits, now: float) -> MailboxLine:
+    left = sa.and_(messages.c.mailbox == row.code, messages.c.state != State.DONE)
+    count, people = tx.execute(
+        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(messages.c.recipients), 0)).where(left)
+    ).one()
+    open_now = sa.select(sa.func.count()).where(leases.c.mailbox == row.code, leases.c.until >= now)
+    day = sa.and_(hours.c.mailbox == row.code, hours.c.hour >= pacing.hour_of(now) - pacing.DAY_HOURS)
+    used = tx.execute(sa.select(sa.func.coalesce(sa.func.sum(hours.c.recipients), 0)).where(day)).scalar_one()
+    return MailboxLine(
+        code=row.code,
+        pause=row.pause,
+        problem=problems.load(row.problem),
+        problem_at=iso(row.problem_at) if row.problem_at else "",
+        waits=max(0.0, row.backoff_until - now, row.day_full_until - now),
+        waiting=int(people),
+        messages=int(count),
+        sessions=tx.execute(open_now).scalar_one(),
+        last_day=int(used),
+        limits=limits,
+        slow=row.slow,
+        left=estimate(int(count), int(people), limits, sent_today=int(used)),
+    )
+
+
+def own_limits(database: Database, code: str) -> OwnLimits:
+    """A person's own values for a mailbox, as far as there are any."""
+    with database.read() as tx:
+        row = tx.execute(sa.select(mailboxes).where(mailboxes.c.code == code)).one_or_none()
+    if row is None:
+        return OwnLimits()
+    return OwnLimits(sessions=row.own_sessions, per_minute=row.own_per_minute, per_day=row.own_per_day)

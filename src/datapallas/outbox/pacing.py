@@ -1,0 +1,119 @@
+"""When the next message may leave, and when a failed one is tried again. Pure: time and chance are arguments.
+
+The generic cell rate algorithm (ITU-T I.371) without a burst: each message takes the next free moment and moves it
+on. Must stay true: in any window there are no more reservations than the rate allows, whatever the clock does; a
+clock that jumps never makes anybody wait longer than what was reserved before it can explain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HORIZON = 5.0
+"""Seconds of sending that one claim reserves: short, so that an urgent message is not behind many."""
+MOST = 100
+"""Messages of one claim."""
+LATE = 0.1
+"""Seconds behind a reserved moment from which it must be given back: late ones bunch up otherwise (measured)."""
+HOUR = 3600.0
+DAY_HOURS = 24
+MAX_BACKOFF = 300.0
+LONGEST_DELAY = 4 * HOUR
+LIFETIME = 48 * HOUR
+_FIRST_DELAY = 60.0
+_FIRST_BACKOFF = 5.0
+_SLOWEST = 16.0
+_SLOWED_INTERVAL = 0.05  # what "half the speed" starts from where nothing limits it
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reserved:
+    """Moments taken: when each message may leave, and the next free moment after them."""
+
+    at: tuple[float, ...]
+    next_free: float
+
+
+def free_moment(next_free: float, now: float, interval: float) -> float:
+    """The next moment that may be taken. One further ahead than all sessions could have reserved is a clock's jump."""
+    ahead = next_free - now
+    if ahead > 20 * (HORIZON + interval):
+        return now + interval
+    return max(next_free, now)
+
+
+def room(next_free: float, now: float, interval: float, seconds: float) -> int:
+    """How many messages to claim: what leaves within the horizon, one message taking `seconds` in this session."""
+    start = free_moment(next_free, now, interval)
+    if start - now > HORIZON:
+        return 0
+    each = max(interval, seconds)
+    if not interval:
+        return max(20, min(MOST, int(HORIZON / each))) if each else MOST
+    if seconds > interval:  # this session cannot keep up, so another one may have the next moment
+        return 1
+    return max(1, min(MOST, int((HORIZON - (start - now)) / interval)))
+
+
+def reserve(next_free: float, now: float, interval: float, weights: Sequence[int]) -> Reserved:
+    """Take one moment for each message; one of weight 2 keeps the next moment free as well."""
+    at = []
+    moment = free_moment(next_free, now, interval)
+    for weight in weights:
+        at.append(moment)
+        moment += interval * weight
+    return Reserved(tuple(at), moment)
+
+
+def slowed(interval: float, slow: float) -> float:
+    """The interval of a mailbox whose server asked for less: `slow` is 1, 2, 4, 8 or 16."""
+    return interval if slow <= 1 else max(interval, _SLOWED_INTERVAL) * slow
+
+
+def slower(slow: float) -> float:
+    """Half the speed."""
+    return min(_SLOWEST, max(1.0, slow) * 2)
+
+
+def faster(slow: float) -> float:
+    """Twice the speed, up to the whole."""
+    return max(1.0, slow / 2)
+
+
+def backoff(step: int, chance: float) -> float:
+    """Seconds to leave a server alone after `step` (0, 1, ...) failures in a row; `chance` in [0, 1) spreads workers."""
+    return float(min(MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(step, 10)) * (0.75 + chance / 2))
+
+
+def retry_delay(waited: float, chance: float, lifetime: float) -> float | None:
+    """Seconds until a deferred message is tried again, or None when it has waited for its lifetime.
+
+    `waited` is the sum of the delays before, not a difference of clock times: a clock that jumps a year expires nothing.
+    """
+    if waited >= lifetime:
+        return None
+    base = min(LONGEST_DELAY, max(_FIRST_DELAY, waited))  # doubles the whole wait each time
+    return min(base * (0.8 + 0.4 * chance), max(_FIRST_DELAY, lifetime - waited))
+
+
+def hour_of(now: float) -> int:
+    """The hour a recipient is counted in."""
+    return int(now // HOUR)
+
+
+def day_left(counts: Sequence[tuple[int, int]], now: float, per_day: int) -> tuple[int, float]:
+    """How many recipients may still be sent to, and when there will be room if there is none.
+
+    `counts` are pairs of hour and recipients. Any 24 hours are counted by whole hours, the oldest one included: rather
+    a few less than one too many. Hours more than a day ahead are a clock's jump, and are not counted.
+    """
+    here = hour_of(now)
+    counted = sorted((hour, n) for hour, n in counts if abs(hour - here) <= DAY_HOURS)
+    left = per_day - sum(n for _, n in counted)
+    if left > 0 or not counted:
+        return max(0, left), now
+    return 0, (counted[0][0] + DAY_HOURS + 1) * HOUR

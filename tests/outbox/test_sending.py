@@ -1,0 +1,223 @@
+"""The courier: every promised message gets out, and each recipient has an outcome."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datapallas.outbox import tables
+from datapallas.outbox.accept import Job, accept
+from datapallas.outbox.courier import Courier
+from datapallas.outbox.limits import Limits
+from datapallas.outbox.tables import Doubt, Priority
+from outbox import look
+from outbox.office import CODE, SENDER, Office, drain, items, one
+
+if TYPE_CHECKING:
+    from datapallas.outbox.database import Database
+    from mail.conftest import Stage
+
+JOB = Job(connection=CODE)
+
+
+def test_what_was_promised_is_sent_once(database: Database, office: Office, stage: Stage) -> None:
+    """A hundred messages arrive, each once, octet for octet, over one session that is kept open."""
+    given = list(items(100))
+    office.limit = Limits(sessions=1)
+    assert accept(database, JOB, given).new == 100
+    Courier(database, office).drain()
+    assert look.all_accepted(database, 100)
+    assert sorted(mail.data for mail in stage.taken) == sorted(bytes(item.letter) for item in given)  # type: ignore[call-overload]
+    assert stage.connections == 1 and look.states(database) == {"done": 100}
+    assert not look.rows(database, tables.leases)
+
+
+def test_a_recipient_of_each_kind(database: Database, office: Office, stage: Stage) -> None:
+    """250, 450 and 550 in one message: only the 450 is tried again, later; nobody gets it twice."""
+    stage.recipients = {"b@x.example": b"450 4.2.1 Busy", "c@x.example": b"550 5.1.1 Nobody"}
+    accept(database, JOB, [one("a@x.example", "b@x.example", "c@x.example")])
+    drain(database, office, lambda: look.fates(database)["c@x.example"] == "refused")
+    assert look.fates(database) == {
+        "a@x.example": "accepted",
+        "b@x.example": "deferred",
+        "c@x.example": "refused",
+    }
+    (message,) = look.rows(database, tables.messages)
+    assert message.state == "queued" and message.recipients == 1 and message.attempts == 1
+    stage.recipients = {}
+    with database.write() as tx:
+        tx.execute(tables.messages.update().values(due=0))
+    Courier(database, office).drain()
+    assert look.fates(database)["b@x.example"] == "accepted"
+    assert [mail.recipients for mail in stage.taken] == [["a@x.example"], ["b@x.example"]]
+
+
+def test_a_permanent_refusal_is_never_tried_again(database: Database, office: Office, stage: Stage) -> None:
+    """554 for the content: refused, one attempt, the others go on."""
+    stage.replies = {"message": [b"554 5.6.0 Spam"]}
+    office.limit = Limits(sessions=1)
+    accept(database, JOB, items(3))
+    Courier(database, office).drain()
+    assert look.counts(database) == {"refused": 1, "accepted": 2}
+    assert len(look.rows(database, tables.attempts)) == 3
+
+
+@pytest.mark.parametrize(
+    ("step", "reply", "why"),
+    [
+        ("MAIL", b"550 5.7.60 SMTP; Client does not have permissions to send as this sender", "sender"),
+        ("message", b"554 5.2.252 SendAsDenied; A not allowed to send as B", "sender"),
+        ("message", b"550 5.7.705 Access denied, tenant has exceeded threshold", "sender"),
+        ("message", b"554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", "quota"),
+        ("MAIL", b"550 5.4.5 Daily user sending limit exceeded", "quota"),
+    ],
+)
+def test_a_refused_sender_pauses_the_mailbox(  # noqa: PLR0917 - one row of a table
+    database: Database, office: Office, stage: Stage, step: str, reply: bytes, why: str
+) -> None:
+    """At the first refusal that is about the sender everything stops, and nothing counts as refused."""
+    stage.replies = {step: [reply]}
+    office.limit = Limits(sessions=1)
+    accept(database, JOB, items(20))
+    Courier(database, office).drain()
+    assert look.counts(database) == {"queued": 20} and not stage.taken
+    assert look.mailbox(database).pause == why
+    assert look.states(database) == {"queued": 20}
+
+
+def test_a_sender_of_its_own_is_refused_alone(database: Database, office: Office, stage: Stage) -> None:
+    """A message with another From that may not be used is refused; the mailbox goes on."""
+    stage.replies = {"MAIL": [b"550 5.7.60 no permissions to send as this sender"]}
+    office.limit = Limits(sessions=1)
+    accept(database, JOB, [one("a@x.example", sender="other@contoso.example")])
+    Courier(database, office).drain()
+    accept(database, JOB, items(2))
+    Courier(database, office).drain()
+    assert look.counts(database) == {"refused": 1, "accepted": 2}
+
+
+def test_a_storm_of_432_slows_down_and_passes(database: Database, office: Office, stage: Stage) -> None:
+    """The server says "too many" a few times: the mailbox waits, sends slower, loses nothing, and recovers."""
+    stage.replies = {"MAIL": [b"432 4.3.2 Concurrent connections limit exceeded"]}
+    accept(database, JOB, items(30))
+    seen: list[float] = []
+
+    def over() -> bool:
+        row = look.mailbox(database)
+        seen.append(row.slow)
+        if row.backoff_until > time.time() + 0.5:  # as if the wait were over
+            with database.write() as tx:
+                tx.execute(tables.mailboxes.update().values(backoff_until=time.time() + 0.2))
+                tx.execute(tables.messages.update().values(due=0))
+        return look.all_accepted(database, 30) and row.slow == 1.0
+
+    drain(database, office, over, seconds=30)
+    assert max(seen) >= 2 and seen[-1] == 1.0
+    assert look.mailbox(database).backoff_step == 0
+    assert len(stage.taken) == 30 and {row.attempts for row in look.rows(database, tables.messages)} <= {
+        1,
+        2,
+        3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("doubt", "sent", "fate"), [(Doubt.RETRY, 2, "accepted"), (Doubt.HOLD, 1, "unknown")]
+)
+def test_an_answer_that_was_lost(  # noqa: PLR0917 - one row of a table
+    database: Database, office: Office, stage: Stage, doubt: Doubt, sent: int, fate: str
+) -> None:
+    """The server took it and died before it said so: sent again once, with the same Message-ID, or left to a person."""
+    stage.die_after_body = 1
+    accept(database, Job(connection=CODE, doubt=doubt), [one("a@x.example")])
+    Courier(database, office).drain()
+    assert look.counts(database) == {fate: 1} and len(stage.taken) == sent
+    assert len({mail.data for mail in stage.taken}) == 1  # the same Message-ID, the same octets
+    assert look.rows(database, tables.messages)[0].doubts == (1 if sent == 2 else 0)
+
+
+def test_a_server_that_always_loses_the_answer_is_not_flooded(
+    database: Database, office: Office, stage: Stage
+) -> None:
+    """The same message is sent twice at most when the answer is never heard."""
+    stage.die_after_body = 100
+    accept(database, JOB, [one("a@x.example")])
+    Courier(database, office).drain()
+    assert look.counts(database) == {"unknown": 1} and len(stage.taken) == 2
+
+
+def test_urgent_mail_goes_first(database: Database, office: Office, stage: Stage) -> None:
+    """A relay's message accepted behind a thousand leaves before them."""
+    office.limit = Limits(sessions=1, per_minute=60 * 20)
+    accept(database, JOB, items(1000))
+    accept(database, Job(connection=CODE, priority=Priority.URGENT), [one("urgent@x.example")])
+    drain(database, office, lambda: len(stage.taken) >= 2)
+    assert stage.taken[0].recipients == ["urgent@x.example"]
+
+
+def test_no_more_sessions_than_allowed(database: Database, office: Office, stage: Stage) -> None:
+    """Two couriers, a slow server: never more sessions together than the mailbox may have."""
+    stage.gate = threading.Event()
+    office.limit = Limits(sessions=2)
+    accept(database, JOB, items(30))
+    couriers = [Courier(database, office) for _ in range(2)]
+    threads = [threading.Thread(target=courier.drain) for courier in couriers]
+    for thread in threads:
+        thread.start()
+    assert stage.waiting.wait(10)
+    time.sleep(1.0)  # as long as two more sessions would need to be opened
+    stage.gate.set()
+    for thread in threads:
+        thread.join(30)
+    assert look.all_accepted(database, 30)
+    assert stage.most_open <= 2
+
+
+def test_a_mailbox_that_cannot_sign_in_waits_for_a_change(
+    database: Database, office: Office, stage: Stage
+) -> None:
+    """A connection nobody is signed in to is paused at once; changed, it sends by itself."""
+    from datapallas.errors import NotSignedIn
+
+    class SignedOut(Office):
+        def transport(self, code: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+            if self.marked == "1":
+                raise NotSignedIn("Nobody has signed in.")
+            return super().transport(code)
+
+    room = SignedOut(stage.port)
+    accept(database, JOB, items(3))
+    Courier(database, room).drain()
+    assert look.mailbox(database).pause == "sign-in" and look.counts(database) == {"queued": 3}
+    assert {row.attempts for row in look.rows(database, tables.messages)} == {0}
+    room.marked = "2"
+    Courier(database, room).drain()
+    assert look.all_accepted(database, 3)
+
+
+def test_the_sender_is_the_connections(office: Office) -> None:
+    """What the tests above take for the mailbox's own sender is what they send as."""
+    assert office.sender(CODE) == SENDER
+
+
+def test_after_a_slow_answer_nothing_bunches_up(database: Database, office: Office, stage: Stage) -> None:
+    """A server that sometimes takes its time is not sent the missed messages in a burst afterwards."""
+    at: list[float] = []
+
+    class Slow(list):  # type: ignore[type-arg]
+        def append(self, mail: object) -> None:
+            at.append(time.monotonic())
+            super().append(mail)
+            if len(self) % 10 == 5:
+                time.sleep(1.5)  # the server is busy
+
+    stage.taken = Slow()
+    office.limit = Limits(sessions=1, per_minute=60 * 8)
+    accept(database, JOB, items(20))
+    Courier(database, office).drain()
+    assert look.all_accepted(database, 20)
+    most = max(sum(1 for later in at[place:] if later - begin < 0.6) for place, begin in enumerate(at))
+    assert most <= 0.6 * 8 + 2  # the edge, and one that may be late by a tenth of a second
