@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from enum import StrEnum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
-from fastapi import Request  # noqa: TC002 - FastAPI reads the annotations of its dependencies
+from fastapi import Depends, Request
+
+from datapallas.web.who import Who  # FastAPI reads the annotations of its dependencies
 
 if TYPE_CHECKING:
     from datapallas.home import Home
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from datapallas.web.access import Access
     from datapallas.web.arrivals import Arrivals
     from datapallas.web.audit import Audit
-    from datapallas.web.who import Who
 
 
 class Mode(StrEnum):
@@ -90,3 +91,9 @@ def services(request: Request) -> Services:
 def who(request: Request) -> Who:
     """Whoever the guard let in; a FastAPI dependency."""
     return cast("Who", request.state.who)
+
+
+Parts = Annotated[Services, Depends(services)]
+"""The services, as a parameter of a route."""
+Asking = Annotated[Who, Depends(who)]
+"""Whoever asks, as a parameter of a route."""

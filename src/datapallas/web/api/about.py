@@ -6,9 +6,10 @@ from fastapi import Depends
 
 from datapallas import __version__
 from datapallas.connection import form as forms
-from datapallas.web.api.parts import BASE, Asking, new_router
+from datapallas.web.api.parts import BASE, new_router
 from datapallas.web.api.shown import About, Me, Preset, Presets
 from datapallas.web.guard import needs
+from datapallas.web.services import Asking
 from datapallas.web.who import Role
 
 router = new_router("about")

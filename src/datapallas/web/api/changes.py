@@ -8,9 +8,10 @@ from datapallas.connection import form as forms
 from datapallas.web.api import drafts
 from datapallas.web.api.connections import shown
 from datapallas.web.api.given import Draft, Duplicate
-from datapallas.web.api.parts import BASE, Asking, Code, Parts, new_router
+from datapallas.web.api.parts import BASE, Code, new_router
 from datapallas.web.api.shown import Checked, ConnectionShown, SignedOut, finding_of, next_step_of
 from datapallas.web.guard import needs
+from datapallas.web.services import Asking, Parts
 from datapallas.web.who import Role
 
 router = new_router("connections")

@@ -15,7 +15,7 @@ from datapallas.home.ways import ways
 from datapallas.oauth.sign_in import Way
 from datapallas.web.api import drafts
 from datapallas.web.api.given import Change, NewConnection, secrets_of
-from datapallas.web.api.parts import BASE, Asking, Code, Parts, new_router
+from datapallas.web.api.parts import BASE, Code, new_router
 from datapallas.web.api.shown import (
     Connections,
     ConnectionShown,
@@ -27,7 +27,7 @@ from datapallas.web.api.shown import (
 from datapallas.web.guard import needs
 from datapallas.web.problems import Code as ProblemCode
 from datapallas.web.problems import Problem, Refused
-from datapallas.web.services import Mode
+from datapallas.web.services import Asking, Mode, Parts
 from datapallas.web.who import Role
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from datapallas.diagnosis.explain import explain, explain_all
 from datapallas.errors import BrokenConnection, UsageError
 from datapallas.home.doctoring import case_of
 from datapallas.web.api.given import Pasted
-from datapallas.web.api.parts import BASE, Asking, Code, Parts, new_router
+from datapallas.web.api.parts import BASE, Code, new_router
 from datapallas.web.api.shown import Diagnoses, DiagnosisShown, Shown, diagnosis_of
 from datapallas.web.guard import needs
+from datapallas.web.services import Asking, Parts
 from datapallas.web.who import Role
 
 if TYPE_CHECKING:

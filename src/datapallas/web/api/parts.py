@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 
 from datapallas.web.problems import Problem, Refused
-from datapallas.web.services import Services, services, who
-from datapallas.web.who import Who
 
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
     from datapallas.web.problems import Code as ProblemCode
 
 BASE = "/api/v1"
-Parts = Annotated[Services, Depends(services)]
-Asking = Annotated[Who, Depends(who)]
 Code = Annotated[str, Path(description="The connection's code.", examples=["eml-office-365"], max_length=200)]
 Id = Annotated[str, Path(description="What the start of it answered as `id`.", max_length=200)]
 

@@ -16,11 +16,12 @@ from datapallas.web.api import drafts
 from datapallas.web.api.connections import ends_sign_in, offered
 from datapallas.web.api.events import EventStream, LastSeen, events
 from datapallas.web.api.given import Answer, SignInStart
-from datapallas.web.api.parts import BASE, Asking, Code, Id, Parts, new_router, not_found
+from datapallas.web.api.parts import BASE, Code, Id, new_router, not_found
 from datapallas.web.api.shown import DiagnosisShown, Shown, diagnosis_of
 from datapallas.web.guard import needs
 from datapallas.web.problems import Code as ProblemCode
 from datapallas.web.problems import Problem, Refused
+from datapallas.web.services import Asking, Parts
 from datapallas.web.sign_in_audit import started
 from datapallas.web.who import Role
 

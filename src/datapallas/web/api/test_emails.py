@@ -13,10 +13,11 @@ from datapallas.home.test_state import Mark, Step
 from datapallas.web.api import drafts
 from datapallas.web.api.events import EventStream, LastSeen, events
 from datapallas.web.api.given import TestEmailStart
-from datapallas.web.api.parts import BASE, Asking, Code, Id, Parts, new_router, not_found
+from datapallas.web.api.parts import BASE, Code, Id, new_router, not_found
 from datapallas.web.api.shown import DiagnosisShown, Shown, diagnosis_of
 from datapallas.web.guard import needs
 from datapallas.web.problems import Code as ProblemCode
+from datapallas.web.services import Asking, Parts
 from datapallas.web.who import Role
 
 if TYPE_CHECKING:

@@ -7,24 +7,22 @@ came is kept for a moment under a number that cannot be guessed, and a page of o
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from fastapi import APIRouter, Depends, Request, Response
 
 from datapallas.connection.model import Provider
 from datapallas.errors import UsageError
 from datapallas.web.pages.answers import page
 from datapallas.web.roles import needs, public
-from datapallas.web.services import Services, services, who
+from datapallas.web.services import Asking, Parts
 from datapallas.web.templating import render
-from datapallas.web.who import Role, Who
+from datapallas.web.who import Role
 
 router = APIRouter(include_in_schema=False)
 _LONGEST = 16384
 
 
 @router.get("/oauth/{provider}/callback", dependencies=[Depends(public)])
-def arrived(request: Request, provider: str, parts: Annotated[Services, Depends(services)]) -> Response:
+def arrived(request: Request, provider: str, parts: Parts) -> Response:
     """Keep what the browser brought, and lead it on to a page of ours."""
     query = request.url.query
     known = {kind.value.lower() for kind in Provider} - {Provider.NONE.value.lower()}
@@ -39,8 +37,8 @@ def arrived(request: Request, provider: str, parts: Annotated[Services, Depends(
 def finish(
     request: Request,
     number: str,
-    parts: Annotated[Services, Depends(services)],
-    asking: Annotated[Who, Depends(who)],
+    parts: Parts,
+    asking: Asking,
 ) -> Response:
     """Bring it to the sign-in it belongs to, if this session began that one."""
     query = parts.arrivals.take(number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -12,15 +12,13 @@ from datapallas.home.overview import Health
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import go, page
 from datapallas.web.pages.box import sign_in_lines
-from datapallas.web.services import Mode, Services, services, who
-from datapallas.web.who import Role, Who
+from datapallas.web.services import Asking, Mode, Parts
+from datapallas.web.who import Role
 
 if TYPE_CHECKING:
     from datapallas.home import Home, Row
 
 router = APIRouter()
-Parts = Annotated[Services, Depends(services)]
-Asking = Annotated[Who, Depends(who)]
 
 _COLOURS = {
     Health.CONNECTED: "good",

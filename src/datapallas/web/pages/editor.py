@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -19,28 +19,24 @@ from datapallas.web.pages.box import Box, shown_ways
 from datapallas.web.pages.connections import SAID
 from datapallas.web.pages.given import KINDS, Form, Given, base, drafted
 from datapallas.web.pages.view import Editor
-from datapallas.web.services import Mode, Services, services, who
+from datapallas.web.services import Asking, Mode, Parts, Services, who
 from datapallas.web.who import Role, Who
 
 if TYPE_CHECKING:
-    from datapallas.connection.form import Draft
     from datapallas.connection.model import Connection
-    from datapallas.home import Row
 
 router = APIRouter()
 _MEANWHILE = (
     "This connection was changed meanwhile, in another tab or by somebody else. Nothing was saved. "
     "Load the page again to see it; what you typed here is gone then."
 )
-Parts = Annotated[Services, Depends(services)]
-Asking = Annotated[Who, Depends(who)]
 
 
 @router.get("/connections/new", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)
 def new(request: Request, parts: Parts, kind: str = "microsoft", work: str = "") -> Response:
     """An empty editor; or, when the page was loaded again during its first sign-in, the one that is under way."""
     kind = kind if kind in KINDS else "generic"
-    given = Given(code="", kind=kind, fields={}, secrets={}, others={})
+    given = Given(code="", kind=kind)
     running = parts.sign_ins.find(work, who(request).owner) if work else None
     if running is not None:
         wanted = running.wanted
@@ -57,7 +53,7 @@ def new(request: Request, parts: Parts, kind: str = "microsoft", work: str = "")
 def edit(request: Request, code: str, parts: Parts, done: str = "") -> Response:
     """The editor of a stored connection, with the sign-in that is under way."""
     stored = parts.home.folder.load(code)
-    given = Given(code=code, kind="generic", fields={}, secrets={}, others=_first(parts, stored))
+    given = Given(code=code, others=_first(parts, stored))
     editor = view(parts, who(request), given)
     box = box_of(parts, editor)
     work = parts.sign_ins.current(code, who(request).owner)
@@ -103,17 +99,17 @@ def invite(request: Request, code: str, parts: Parts, asking: Asking) -> Respons
 @router.post("/connections/save", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)
 def save(request: Request, given: Form, parts: Parts, asking: Asking, agreed: str = "") -> Response:
     """Store what stands in the form; a change that ends the sign-in only when that was agreed to."""
-    draft = drafted(parts.home, given)
-    editor = dataclasses.replace(view(parts, asking, given, draft), asked_to_save=True)
+    editor = dataclasses.replace(view(parts, asking, given), asked_to_save=True)
+    wanted = editor.connection
     why_not = _why_not(editor, given)
     if why_not or (editor.ends and not agreed):
         return _refused(request, parts, editor, why_not)
     try:
         if given.new:
             first = not parts.home.folder.list()
-            saved = parts.home.folder.create(dataclasses.replace(draft.connection, default=first))
+            saved = parts.home.folder.create(dataclasses.replace(wanted, default=first))
         else:
-            saved = parts.home.folder.save(draft.connection, drop_sign_in=bool(agreed))
+            saved = parts.home.folder.save(wanted, drop_sign_in=bool(agreed))
     except ConfigurationError as problem:
         return _refused(request, parts, editor, problem.message)
     parts.audit.write(
@@ -122,26 +118,20 @@ def save(request: Request, given: Form, parts: Parts, asking: Asking, agreed: st
     return go(f"/connections/{saved.code}?done=saved")
 
 
-def view(parts: Services, asking: Who, given: Given, draft: Draft | None = None) -> Editor:
+def view(parts: Services, asking: Who, given: Given) -> Editor:
     """The editor for what came with the form."""
-    if draft is None:
-        draft = drafted(parts.home, given)
-    stored = None if given.new else base(parts.home, given)
+    start = base(parts.home, given)
+    draft, stored = drafted(parts.home, given, start), None if given.new else start
     return Editor(
         draft=draft,
         given=given,
         kind=given.kind,
         stored=stored,
-        row=row_of(parts, stored),
+        row=parts.home.row(stored.code) if stored is not None else None,
         editable=asking.role.may(Role.ADMIN),
         public_redirect=public_redirect(parts, draft.connection),
         asked_to_save=given.others.get("asked") == "yes",
     )
-
-
-def row_of(parts: Services, stored: Connection | None) -> Row | None:
-    """The line of a stored connection in the list."""
-    return parts.home.row(stored.code) if stored is not None else None
 
 
 def box_of(parts: Services, editor: Editor) -> Box:

@@ -48,10 +48,10 @@ class Given:
     """
 
     code: str
-    kind: str
-    fields: dict[str, str]
-    secrets: dict[str, Secret]
-    others: dict[str, str]
+    kind: str = "generic"
+    fields: dict[str, str] = dataclasses.field(default_factory=dict)
+    secrets: dict[str, Secret] = dataclasses.field(default_factory=dict)
+    others: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def new(self) -> bool:
@@ -91,9 +91,9 @@ def base(home: Home, given: Given) -> Connection:
         return dataclasses.replace(home.draft("unnamed", KINDS[given.kind], None), code=UNNAMED, name="")
 
 
-def drafted(home: Home, given: Given) -> Draft:
-    """The connection the form describes, and what is wrong with it or missing."""
-    draft = form.draft(base(home, given), given.fields, given.secrets)
+def drafted(home: Home, given: Given, start: Connection | None = None) -> Draft:
+    """The connection the form describes, and what is wrong with it or missing; `start` is its `base`, when at hand."""
+    draft = form.draft(start or base(home, given), given.fields, given.secrets)
     problem = _name_problem(home, given)
     if problem is None:
         return draft

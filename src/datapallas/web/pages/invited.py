@@ -21,7 +21,7 @@ from datapallas.web.pages.login import entered
 from datapallas.web.pages.sign_ins import begin, sign_in_box
 from datapallas.web.problems import Problem, answer
 from datapallas.web.roles import public
-from datapallas.web.services import Mode, Services, services, who
+from datapallas.web.services import Asking, Mode, Parts, Services
 from datapallas.web.templating import render
 from datapallas.web.who import Role, Who
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from datapallas.connection.model import Connection
 
 router = APIRouter(include_in_schema=False)
-Parts = Annotated[Services, Depends(services)]
-Asking = Annotated[Who, Depends(who)]
 
 
 @router.get("/invite", dependencies=[Depends(public)])

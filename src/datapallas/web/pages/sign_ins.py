@@ -17,7 +17,7 @@ from datapallas.web.pages.answers import page
 from datapallas.web.pages.box import Box, shown_ways
 from datapallas.web.pages.editor import box_of, public_redirect, view
 from datapallas.web.pages.given import Form, Given, base, drafted
-from datapallas.web.services import Services, services, who
+from datapallas.web.services import Asking, Parts, Services, who
 from datapallas.web.sign_in_audit import started
 from datapallas.web.who import Role, Who
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from datapallas.oauth.source import SignOut
 
 router = APIRouter()
-Parts = Annotated[Services, Depends(services)]
-Asking = Annotated[Who, Depends(who)]
 
 
 @router.post("/sign-ins", dependencies=[Depends(needs(Role.OPERATOR))], include_in_schema=False)
@@ -121,7 +119,7 @@ def sign_out(request: Request, code: str, parts: Parts, asking: Asking) -> Respo
     parts.sign_ins.cancel_for(code)
     done = parts.home.tokens(code).sign_out()
     parts.audit.write(asking, "signed-out", connection=code, revoked=done.revoked)
-    editor = view(parts, asking, Given(code=code, kind="generic", fields={}, secrets={}, others={}))
+    editor = view(parts, asking, Given(code=code))
     box = dataclasses.replace(box_of(parts, editor), ended=_ended(done))
     return page(request, "_signed_out.html", box=box, form=editor)
 
@@ -162,7 +160,7 @@ def sign_in_box(request: Request, parts: Services, work: SignInWork, *, paste_pr
     editor = view(
         parts,
         who(request),
-        Given(code=work.code if stored else "", kind="generic", fields={}, secrets={}, others={}),
+        Given(code=work.code if stored else ""),
     )
     box = Box(
         connection=wanted,

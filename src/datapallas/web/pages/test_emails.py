@@ -12,7 +12,7 @@ from datapallas.home.trial import CODE as TRIAL
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import page
 from datapallas.web.pages.given import Form, base, drafted
-from datapallas.web.services import Services, services, who
+from datapallas.web.services import Asking, Parts, Services, services
 from datapallas.web.who import Role, Who
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from datapallas.home.test_emails import TestWork
 
 router = APIRouter()
-Parts = Annotated[Services, Depends(services)]
-Asking = Annotated[Who, Depends(who)]
 _WORDS = {
     "token": "Get an access token",
     "connect": "Connect to the mail server",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from fastapi import APIRouter, Depends, Response
 
 from datapallas.errors import UsageError
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import go
-from datapallas.web.services import Mode, Services, services, who
-from datapallas.web.who import Role, Who
+from datapallas.web.services import Asking, Mode, Parts
+from datapallas.web.who import Role
 
 router = APIRouter()
 
 
 @router.post("/sandbox", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)
-def start(parts: Annotated[Services, Depends(services)], asking: Annotated[Who, Depends(who)]) -> Response:
+def start(parts: Parts, asking: Asking) -> Response:
     """Only at the person's own machine: its pages are on loopback."""
     if parts.settings.mode is not Mode.LOCAL:
         raise UsageError("The sandbox is for trying things out on one's own machine.", code="sandbox-start")
