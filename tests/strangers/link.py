@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 _CHUNK = 65536
 
 
+def _listener(port: int) -> socket.socket:
+    """A listener whose connections hold little, so that what is cut has not arrived whole already."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CHUNK)
+    listener.bind((HOST, port))
+    listener.listen()
+    return listener
+
+
 class Link:
     """Listens on a free port and passes everything on to `to`.
 
@@ -33,7 +43,7 @@ class Link:
 
     def __init__(self, to: int, change: Callable[[bytes], bytes] = bytes) -> None:
         self._to, self._change = to, change
-        self._listener = socket.create_server((HOST, 0))
+        self._listener = _listener(0)
         self.port: int = self._listener.getsockname()[1]
         self.sent = bytearray()
         self.cut_after: int | None = None
@@ -69,7 +79,7 @@ class Link:
 
     def up(self) -> None:
         """Listen again, on the same port."""
-        self._listener = socket.create_server((HOST, self.port))
+        self._listener = _listener(self.port)
         self.__enter__()
 
     def _accept(self, listener: socket.socket) -> None:
