@@ -38,6 +38,9 @@ CONNECTION = {
     "default": Entry("connection:default", "Make a connection the one that is used when none is named."),
     "duplicate": Entry("connection:duplicate", "Copy a connection under a new name, without its secrets."),
     "invite": Entry("invite:invite", "Print a link with which the mailbox's owner signs in from anywhere."),
+    "migrate": Entry(
+        "migrate:migrate", "Move all connections into the fleet's database, or back into files."
+    ),
     "delete": Entry("connection:delete", "Delete a connection and its sign-in."),
 }
 KEYS = {

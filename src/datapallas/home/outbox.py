@@ -5,12 +5,15 @@ Must stay true: only the commands that need the ledger import it (SQLAlchemy tak
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datapallas.connection.model import OAuth2Client
 from datapallas.connection.record import fingerprint
+from datapallas.home.stores import VARIABLE
 from datapallas.mail.compose import Composer
 from datapallas.mail.mailbox import sender_of
 from datapallas.mail.transport import Options, choose
@@ -22,13 +25,13 @@ from datapallas.outbox.limits import UNLIMITED, preset
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from datapallas.connection.model import Connection
     from datapallas.home import Home
     from datapallas.mail.message import Message
     from datapallas.mail.transport import LoginSource, MailTransport
     from datapallas.outbox.accept import Accepted
     from datapallas.outbox.limits import Limits
 
-VARIABLE = "DATAPALLAS_DATABASE"
 FILE = Path("data", "outbox.db")
 
 
@@ -106,8 +109,11 @@ class HomeMailroom:
         return choose(self._home.folder.load(code), self._login(code), Options(sessions=1))
 
     def _login(self, code: str) -> LoginSource:
-        """One for all sessions of a connection, so that a run asks the provider once; a new one when it was changed."""
-        mark = self.mark(code)
+        """One for all sessions of a connection, so that a run asks the provider once; a new one when it was changed.
+
+        A refresh changes the stored token and its dates, and nothing that a session signs in with.
+        """
+        mark = _settings(self._home.folder.load(code)) or self.mark(code)
         with self._lock:
             known = self._logins.get(code)
             if known is None or known[0] != mark:
@@ -122,3 +128,12 @@ class HomeMailroom:
         """Changes when the connection's file does: a setting, a password, a new sign-in."""
         entry = self._home.folder.store.find(code)
         return fingerprint(entry.data.decode("latin-1"))
+
+
+def _settings(connection: Connection) -> str:
+    """Changes with the settings of a connection one signs in to; empty for others."""
+    client = connection.credential
+    if not isinstance(client, OAuth2Client):
+        return ""
+    bare = dataclasses.replace(client, refresh_token=None, issued_at="", granted_scope="")
+    return fingerprint(repr(dataclasses.replace(connection, credential=bare)))
