@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -54,6 +55,7 @@ class Link:
 
     def __init__(self, url: str) -> None:
         self._idle: list[Any] = []
+        weakref.finalize(self, _close, self._idle)
         self._lock = threading.Lock()
         try:
             parts = urlsplit(url)
@@ -117,12 +119,7 @@ class Link:
     def close(self) -> None:
         """Let go of every idle connection."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for raw in idle:
-            raw.close()
-
-    def __del__(self) -> None:
-        self.close()
+            _close(self._idle)
 
     def _take(self) -> Any:
         while True:
@@ -168,6 +165,11 @@ class Link:
                 raw=str(problem).strip(),
                 path=self.place,
             ) from problem
+
+
+def _close(idle: list[Any]) -> None:
+    while idle:
+        idle.pop().close()
 
 
 def _alive(raw: Any) -> bool:
