@@ -71,6 +71,9 @@ JOB = {
 OUTBOX = {
     "status": Entry("outbox:status", "Say what waits, what is paused and why, and how long the rest takes."),
     "run": Entry("outbox:run", "Send what waits, until nothing is left; --forever goes on until Ctrl-C."),
+    "workers": Entry(
+        "workers:workers", "List who drains the outbox: which machines, since when, what they do."
+    ),
     "pause": Entry("outbox:pause", "Send nothing through a connection."),
     "resume": Entry("outbox:resume", "Let a paused connection send again."),
     "limits": Entry("outbox:limits", "Show or change how fast a connection may send."),
@@ -151,6 +154,7 @@ app = Table(
         "job": Table("job", dict(JOB), "The messages of one command or report, and what became of them."),
         "keys": Table("keys", dict(KEYS), "The key that seals secrets."),
         "serve": Entry("serve:serve", "Serve the web page and the JSON API until Ctrl-C."),
+        "worker": Entry("worker:worker", "Do on a machine of a fleet what `serve` does beside its page."),
         "user": Table("user", dict(USER), "The people who may log in to a served page."),
         "token": Table("token", dict(TOKEN), "API tokens: how programs prove who they are."),
         "audit": Table("audit", dict(AUDIT), "Who changed what."),

@@ -6,6 +6,7 @@ in time; a thread that fails takes nothing with it but its own session.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import threading
@@ -75,6 +76,10 @@ class Courier:
     def stop(self) -> None:
         """Ask it to end: what is being handed over is finished, everything else goes back."""
         self._end.set()
+
+    def busy(self) -> dict[str, int]:
+        """The connections it sends through now, and with how many sessions each."""
+        return dict(collections.Counter(one.code for one in list(self._running)))
 
     def drain(self, *, forever: bool = False) -> None:
         """Send what there is. Returns when nothing is left that could be sent now or later, or after `stop`.

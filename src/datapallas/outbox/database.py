@@ -20,6 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 
 from datapallas import files
+from datapallas.connection.database import LINK, SESSION
 from datapallas.errors import ConfigurationError, StorageError
 from datapallas.outbox import tables
 from datapallas.outbox.grouping import Grouping
@@ -185,12 +186,23 @@ def _postgresql(url: str) -> sa.Engine:
             f"DATAPALLAS_DATABASE names {parsed.get_backend_name()!r}; the outbox is kept in PostgreSQL or SQLite.",
             code="outbox-url",
         )
+    link = {name: value for name, value in LINK.items() if name not in parsed.query}
     try:
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=64, pool_pre_ping=True)
+        engine = sa.create_engine(
+            parsed.set(drivername="postgresql+psycopg"), pool_size=64, pool_pre_ping=True, connect_args=link
+        )
     except ImportError as problem:
         raise ConfigurationError(
             "PostgreSQL needs the extra `postgres`, which is not installed.", code="outbox-driver"
         ) from problem
+    event.listen(engine, "connect", _session)
+    return engine
+
+
+def _session(connection: Any, _: object) -> None:
+    """Durable commits, and an end soon to what a machine holds that has vanished."""
+    connection.execute(SESSION)
+    connection.commit()
 
 
 def _refuse_network(path: Path) -> None:
