@@ -62,7 +62,10 @@ class DatabaseStore:
 
     def entries(self) -> list[Entry]:
         """Every row, by name."""
-        return [_entry(row) for row in self.link.ask("select name, data, gen from connections order by name")]
+        return [
+            _entry(row)
+            for row in self.link.ask('select name, data, gen from connections order by name collate "C"')
+        ]
 
     def find(self, code: str) -> Entry:
         """The row of a code."""
@@ -89,12 +92,14 @@ class DatabaseStore:
 
     def records(self) -> Iterator[Record]:
         """All records."""
-        for (text,) in self.link.ask("select record from connections order by code"):
+        for (text,) in self.link.ask('select record from connections order by code collate "C"'):
             yield records.from_text(text)
 
     def sealed_texts(self) -> list[tuple[Path, bytes | None]]:
         """Rows with sealed values."""
-        rows = self.link.ask("select name, data, coalesce(access, '') from connections order by name")
+        rows = self.link.ask(
+            "select name, data, coalesce(access, '') from connections order by name collate \"C\""
+        )
         texts = [(FOLDER / name, bytes(data) + access.encode()) for name, data, access in rows]
         return [(path, text) for path, text in texts if b"ENC(v" in text]
 

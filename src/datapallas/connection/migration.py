@@ -224,7 +224,7 @@ def _stop_leases(shared: DatabaseStore) -> None:
 
 
 def _rows(link: Link) -> list[tuple[str, str, bytes, str]]:
-    rows = link.ask("select code, name, data, record from connections order by code")
+    rows = link.ask('select code, name, data, record from connections order by code collate "C"')
     return [(code, name, bytes(data), record) for code, name, data, record in rows]
 
 

@@ -204,7 +204,12 @@ class Courier:
         try:
             base = self._room.limits(code)
         except DataPallasError as error:
-            results.stop_for(self._database, code, error, Pause.CONFIGURATION, self._mark(code))
+            if (
+                error.transient
+            ):  # what holds the connections is away for a moment: no reason to pause a mailbox
+                self._full[code] = time.monotonic() + _AGAIN
+            else:
+                results.stop_for(self._database, code, error, Pause.CONFIGURATION, self._mark(code))
             return False
         wanted = claims.Lease(code, owner, seconds=self._lease)
         lease = self._database.together(

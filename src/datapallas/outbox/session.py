@@ -97,7 +97,10 @@ class Session:
                     self._rest(found.wait)
         except Fenced:
             lost = True  # whoever has it now looks after what was claimed
-        except DataPallasError as error:  # the connection's file, found broken between two messages
+        except DataPallasError as error:
+            if error.transient:  # the database: whoever runs sessions waits for it
+                raise
+            # The connection's file, found broken between two messages.
             results.stop_for(
                 self._database, self._lease.mailbox, error, verdict.Pause.CONFIGURATION, self._mark()
             )
