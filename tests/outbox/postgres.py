@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterator
 
 ADVICE = "apt-get install --no-install-recommends postgresql"
@@ -82,6 +83,13 @@ class Postgres:
         """An immediate shutdown: sessions are cut off, as in a crash."""
         self._server.send_signal(signal.SIGQUIT)
         self._server.wait(30)
+
+    def kill_one(self, chance: random.Random) -> None:
+        """kill -9 for one of its processes: it throws all sessions out, and recovers as after a crash."""
+        own = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
+        if own:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(chance.choice(own)), signal.SIGKILL)
 
     def new(self) -> str:
         """The URL of a new, empty database."""
