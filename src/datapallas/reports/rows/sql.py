@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import decimal
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -34,19 +35,25 @@ _AT_A_TIME = 1000
 class SqlRows(Rows):
     """Rows of a query."""
 
-    def __init__(self, result: sa.CursorResult[Any], place: str, after: int) -> None:
+    def __init__(self, result: sa.CursorResult[Any], told: _Telling, after: int) -> None:
         super().__init__(after)
-        self._result = result
-        self.about = {"database": place}
+        self._result, self._told = result, told
+        self.about = {"database": told.place}
         self.columns = columns_of(tuple(result.keys()), "row 0", "the query")
 
     def __iter__(self) -> Iterator[Row]:
         columns = self.columns
-        for values in self._result:
+        for values in self._values():
             self.total += 1
             if self.total > self._after:
                 row = dict(zip(columns, map(_value, values), strict=True))
                 yield Row(self.total, row, f"row {self.total}")
+
+    def _values(self) -> Iterator[sa.Row[Any]]:
+        try:
+            yield from self._result
+        except exc.DBAPIError as problem:
+            raise self._told.refused(problem.orig or problem) from None
 
 
 @contextlib.contextmanager
@@ -63,20 +70,8 @@ def sql_rows(source: Source, folder: Path, after: int) -> Iterator[SqlRows]:
     except exc.ArgumentError as problem:
         raise told.refused(problem) from None
     try:
-        with _connected(engine, told) as connection:
-            try:
-                read_only(connection)
-                result = connection.execution_options(
-                    stream_results=True, max_row_buffer=_AT_A_TIME, no_parameters=True
-                ).exec_driver_sql(source.query)
-                if not result.returns_rows:
-                    raise told.refused(ValueError("the query gives no rows: it is no SELECT"))
-                yield SqlRows(result, url.render_as_string(hide_password=True), after)
-            except exc.DBAPIError as problem:
-                raise told.refused(problem.orig or problem) from None
-            finally:
-                with contextlib.suppress(exc.DBAPIError):
-                    connection.rollback()
+        with _connected(engine, told) as connection, _asked(connection, source.query, told) as result:
+            yield SqlRows(result, told, after)
     finally:
         engine.dispose()
 
@@ -91,14 +86,39 @@ def _connected(engine: sa.Engine, told: _Telling) -> Iterator[sa.Connection]:
         yield connection
 
 
+@contextlib.contextmanager
+def _asked(connection: sa.Connection, query: str, told: _Telling) -> Iterator[sa.CursorResult[Any]]:
+    """The answer to a query, in a transaction that is rolled back."""
+    try:
+        read_only(connection)
+        how = {"stream_results": True, "max_row_buffer": _AT_A_TIME, "no_parameters": True}
+        result = connection.execution_options(**how).exec_driver_sql(query)
+        if not result.returns_rows:
+            raise told.refused(ValueError("it gives no rows: it is no SELECT"))
+    except exc.DBAPIError as problem:
+        raise told.refused(problem.orig or problem) from None
+    try:
+        yield result
+    finally:
+        with contextlib.suppress(exc.DBAPIError):
+            result.close()
+            connection.rollback()
+
+
 class _Telling:
     """What a database said, without the password."""
 
     def __init__(self, url: sa.URL, password: str) -> None:
         self._url, self._password = url, password
 
+    @property
+    def place(self) -> str:
+        """The database, without its password."""
+        return self._url.render_as_string(hide_password=True)
+
     def _said(self, problem: BaseException) -> str:
-        text = " ".join(str(problem).split())
+        last = problem.args[-1] if problem.args else problem  # MySQL's and SQL Server's begin with a number
+        text = " ".join((last.decode("utf-8", "replace") if isinstance(last, bytes) else str(last)).split())
         return text.replace(self._password, "******") if self._password else text
 
     def refused(self, problem: BaseException) -> ConfigurationError:
@@ -112,7 +132,7 @@ class _Telling:
         """No connection: the login is wrong, or nobody answers."""
         said = self._said(problem)
         where = f"{self._url.host or self._url.database}" + (f":{self._url.port}" if self._url.port else "")
-        if self._url.host and not any(word in said.lower() for word in _LOGIN):
+        if self._url.host and not _LOGIN.search(said):
             return Unreachable(
                 f"The database at {where} does not answer.", code="rows-database", raw=said,
                 host=self._url.host, port=self._url.port or "", phase="connect",
@@ -125,7 +145,9 @@ class _Telling:
         )
 
 
-_LOGIN = ("password", "authentication", "access denied", "login failed", "does not exist", "unknown database")
+_LOGIN = re.compile(
+    r"(?i)password|authentication|access denied|login failed|unknown database|\" does not exist"
+)
 
 
 def _no_driver(url: sa.URL, problem: Exception) -> ConfigurationError:
