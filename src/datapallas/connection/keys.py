@@ -113,9 +113,10 @@ def keys_lock(root: Path) -> AbstractContextManager[None]:
 
 
 def sealed_files(root: Path) -> list[Path]:
-    """Connection files with values sealed by this product, read or not."""
+    """Files of connections and reports with values sealed by this product, read or not."""
     found = []
-    for path in sorted((root / "config" / "connections").glob("*.xml*")):
+    config = root / "config"
+    for path in (*sorted(config.glob("connections/*.xml*")), *sorted(config.glob("reports/*/report.toml*"))):
         try:
             if path.is_file() and _SEALED.search(path.read_bytes()):
                 found.append(path)

@@ -61,7 +61,9 @@ class Source:
         sheet: of EXCEL, by name or number from 1; empty: the first.
         header_row: the row that names the columns, from 1.
         url: for SQL, SQLAlchemy's, without a password.
-        password: for SQL.
+        password: for SQL, when it is known already.
+        password_from: for SQL, where it comes from otherwise: `ENC(...)`, `env:NAME` or `file:PATH`. No secret, so that
+            a report can be passed between processes; `passwords.password_of` opens it when rows are read.
         query: for SQL.
         group_by: columns; rows that share them become one email. Empty: each row is one.
     """
@@ -74,6 +76,7 @@ class Source:
     header_row: int = 1
     url: str = ""
     password: Secret | None = None
+    password_from: str = ""
     query: str = ""
     group_by: tuple[str, ...] = ()
 
