@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from datapallas.outbox.runs.engine import Ended, Engine, Work
-from datapallas.outbox.runs.records import Records, Task
+from datapallas.outbox.runs.engine import Engine, Work
+from datapallas.outbox.runs.records import Ended, Records, Task
 from datapallas.outbox.runs.tables import State
 
 
@@ -28,7 +28,7 @@ class Counting:
             if task.ending():
                 raise Ended
             self.write(task, str(number))
-            task.save({"at": number + 1, "noted": number}, {f"key {number}": {"n": number}})
+            task.save({"at": number + 1, "done": number}, {f"key {number}": {"n": number}})
             time.sleep(0.005)
 
     def end(self, task: Task) -> None:

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from datapallas.errors import ConfigurationError, DataPallasError, StorageError, UsageError
 from datapallas.outbox.runs import routines
-from datapallas.outbox.runs.engine import Ended, Engine, Work
-from datapallas.outbox.runs.records import Gone, Record, Records, Task
+from datapallas.outbox.runs.engine import Engine, Work
+from datapallas.outbox.runs.records import Ended, Gone, Record, Records, Task
 from datapallas.outbox.runs.routines import Missed, Routine
 from datapallas.outbox.runs.tables import State
 

@@ -52,18 +52,13 @@ def recipient_of(line: bytes) -> Recipient:
 
 
 def _plain(value: Any) -> Any:
-    match value:
-        case None | bool() | str():
-            return value
-        case int() | float():
-            return value
-        case Mapping():
-            found = {str(name): _plain(one) for name, one in value.items()}
-            return {_MARK: ["dict", found]} if _MARK in found else found
-        case list() | tuple() | set() | frozenset():
-            return [_plain(one) for one in value]
-        case bytearray() | memoryview():
-            return _plain(bytes(value))
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        found = {str(name): _plain(one) for name, one in value.items()}
+        return {_MARK: ["dict", found]} if _MARK in found else found
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
     for name, (kind, write, _) in _KINDS.items():
         if isinstance(value, kind):
             return {_MARK: [name, write(value)]}

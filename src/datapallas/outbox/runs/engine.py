@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from datapallas import files
 from datapallas.errors import DataPallasError
 from datapallas.outbox.runs import dbos_ways, routines
-from datapallas.outbox.runs.records import Gone, Record, Records, Task
+from datapallas.outbox.runs.records import Ended, Gone, Record, Records, Task
 from datapallas.outbox.runs.tables import State
 
 if TYPE_CHECKING:
@@ -40,10 +40,6 @@ _PATIENCE = 600.0  # seconds between two tries at most
 _CRASHES = 5
 _END = 20.0
 _DONE = "done"
-
-
-class Ended(BaseException):
-    """This process is to end: DBOS records nothing for it, so that the run goes on elsewhere or later."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,10 @@ class Gone(Exception):
     """Another worker has taken the run over, or a person has cancelled it: whoever meets this stops at once."""
 
 
+class Ended(BaseException):
+    """This process is to end: DBOS records nothing for it, so that the run goes on elsewhere or later."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One run; the attributes are the columns of `tables.runs`."""
@@ -169,6 +173,11 @@ class Records(Database):
         with self.write() as tx:
             tx.execute(sa.update(runs).where(left).values(**values))
 
+    def note(self, id_: str, noted: Mapping[str, object]) -> None:
+        """Note things of a run that nobody works on yet."""
+        with self.write() as tx:
+            _note(tx, id_, noted, 0)
+
     def delete(self, ids: Sequence[str]) -> None:
         """Forget runs and what was noted of them."""
         with self.write() as tx:
@@ -181,7 +190,7 @@ class Task:
 
     Attributes:
         record: as it was when it was taken, with the facts as they are now.
-        ending: asked often: True when this process is to end; then `raise task.interrupted()`.
+        ending: asked often: True when this process is to end; then a step raises `Ended`.
     """
 
     def __init__(self, records: Records, record: Record, owner: str, ending: Callable[[], bool]) -> None:
@@ -208,19 +217,14 @@ class Task:
     def save(
         self, facts: Mapping[str, Any], noted: Mapping[str, object] | None = None, **columns: Any
     ) -> None:
-        """Keep progress: `facts` are merged, `noted` (by key) and columns go with them. Raises Gone."""
+        """Keep progress: `facts` are merged, `noted` (by key; `done` orders it) and columns go with them. Raises Gone."""
         merged = dict(self.record.facts) | dict(facts)
         values = _columns({"facts": merged, "crashes": 0, "tries": 0} | columns)
         with self._records.write() as tx:
             mine = sa.and_(runs.c.id == self.record.id, runs.c.owner == self._owner)
             if not tx.execute(sa.update(runs).where(mine).values(**values)).rowcount:
                 raise Gone
-            rows = [
-                {"run": self.record.id, "key": key, "number": number, "note": json.dumps(note)}
-                for number, (key, note) in enumerate((noted or {}).items(), int(merged.get("noted", 0)))
-            ]
-            if rows:
-                tx.execute(insert_new(tx, notes), rows)
+            _note(tx, self.record.id, noted or {}, int(merged.get("done", 0)))
         self.record = dataclasses.replace(self.record, facts=merged)
 
     def become(self, state: State, problem: DataPallasError | None = None, **columns: Any) -> None:
@@ -241,6 +245,15 @@ class Task:
 _PLAIN = [
     field.name for field in dataclasses.fields(Record) if field.name not in {"state", "facts", "problem"}
 ]
+
+
+def _note(tx: sa.Connection, id_: str, noted: Mapping[str, object], first: int) -> None:
+    rows = [
+        {"run": id_, "key": key, "number": number, "note": json.dumps(note)}
+        for number, (key, note) in enumerate(noted.items(), first)
+    ]
+    if rows:
+        tx.execute(insert_new(tx, notes), rows)
 
 
 def _columns(change: Mapping[str, Any]) -> dict[str, Any]:
