@@ -76,7 +76,9 @@ class Press:
     def make(self, recipient: Recipient) -> Rendered:
         """Make one recipient's email. Raises Trouble."""
         context = context_of(self._report, recipient, self._today)
-        context["part_pages"] = recipient.part or ()
+        if self._report.burst is not None:
+            context["part_pages"] = recipient.part or ()
+            context.setdefault("token", context["row"].get(self._report.burst.match, ""))
         made: dict[str, Any] = {
             name: " ".join(text.fill(context).split("\n")).strip() for name, text in self._lines
         }
