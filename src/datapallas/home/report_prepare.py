@@ -133,4 +133,4 @@ def _stops(report: Report, recipients: int, errors: int) -> MessageError | None:
 
 def is_error(note: dict[str, Any]) -> bool:
     """Whether what was noted kept somebody from getting something."""
-    return note["severity"] == Severity.ERROR
+    return bool(note["severity"] == Severity.ERROR)

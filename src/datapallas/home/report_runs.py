@@ -15,6 +15,7 @@ from datapallas.home import run_place
 from datapallas.home.report_prepare import Prepared, how_long, new_run_id, prepare
 from datapallas.home.report_steps import WORK, outcomes
 from datapallas.outbox import jobs, overview
+from datapallas.outbox.recovery import OPEN
 from datapallas.outbox.runs import cron
 from datapallas.outbox.runs.records import Record
 from datapallas.outbox.runs.tables import ENDED, State
@@ -56,7 +57,7 @@ class Progress:
     @property
     def open(self) -> int:
         """Promised recipients without an outcome."""
-        return sum(self.outcomes.get(one.value, 0) for one in overview.OPEN)
+        return sum(self.outcomes.get(one.value, 0) for one in OPEN)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -131,6 +131,15 @@ class Engine:
         finally:
             DBOS.destroy(destroy_registry=True)
 
+    def forget(self, records: Sequence[Record]) -> None:
+        """Delete runs that have ended, and what DBOS keeps of them."""
+        from dbos import DBOS
+
+        names = [f"{one.id}/{number}" for one in records for number in range(1, one.attempt + 1)]
+        with self._records.told():
+            DBOS.delete_workflows(names)
+        self._records.delete([one.id for one in records])
+
     # What a worker does with a run
 
     def _run(self, id_: str, attempt: int) -> str:

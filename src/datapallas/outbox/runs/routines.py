@@ -45,6 +45,7 @@ class Routine:
         name: its records are called `<name>-<time>`.
         work: the steps; `subject` is what they are about.
         cron: five fields; empty: not scheduled (any more).
+        place: the installation that has to do it; empty: any.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Routine:
     cron: str = ""
     zone: str = "UTC"
     missed: Missed = Missed.ONCE
+    place: str = ""
 
     @property
     def spec(self) -> str:
@@ -108,11 +110,28 @@ def _made(records: Records, one: Routine, passed: tuple[float, list[float]]) -> 
         if not tx.execute(sa.update(marks).where(here).values(at=max(map(abs, times)))).rowcount:
             return []  # another machine was quicker
         made = [
-            Record(id=record_id(one.name, at), work=one.work, subject=one.subject, facts={"scheduled": at})
+            Record(
+                id=record_id(one.name, at),
+                work=one.work,
+                subject=one.subject,
+                place=one.place,
+                bound=bool(one.place),
+                facts={"scheduled": at},
+            )
             for at in times
             if at > 0
         ]
         return [record.id for record in made if records.add_within(tx, record)]
+
+
+def first_time(records: Records, name: str, what: str) -> bool:
+    """Whether `what` is another than the last time that was asked about `name`, by anybody."""
+    with records.write() as tx:
+        row = {"name": name, "spec": what, "at": records.now(tx)}
+        if tx.execute(insert_new(tx, marks).returning(marks.c.name), row).scalar() is not None:
+            return True
+        other = sa.and_(marks.c.name == name, marks.c.spec != what)
+        return bool(tx.execute(sa.update(marks).where(other).values(spec=what)).rowcount)
 
 
 def forget(records: Records, names: Iterable[str]) -> None:
