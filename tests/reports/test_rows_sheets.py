@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import openpyxl
+import openpyxl  # type: ignore[import-untyped]
 import pytest
 import xlsxwriter  # type: ignore[import-untyped]
 
@@ -178,9 +178,9 @@ def test_an_error_in_a_cell_is_told(tmp_path: Path) -> None:
     found = _read(tmp_path, _xlsx(("A & B", [["x"], ["#N/A"]]), ("S", [["y"]]), ("T", rows)), sheet="T")
     assert [row.values["name"] for row in found.rows] == ["Ann"]
     assert [(p.place, p.text) for p in found.problems] == [
-        ("sheet T, row 2", "the column n holds the error #N/A."),
-        ("sheet T, row 4", "the column name holds the error #DIV/0!."),
-        ("sheet T, row 5", "the column number 4 holds the error #REF!."),
+        ("sheet T, row 2", "The column n holds the error #N/A."),
+        ("sheet T, row 4", "The column name holds the error #DIV/0!."),
+        ("sheet T, row 5", "The column number 4 holds the error #REF!."),
     ]
     assert [p.place for p in _read(tmp_path, _xlsx(("A & B", [["x"], ["#N/A"]]))).problems] == [
         "sheet A & B, row 2"

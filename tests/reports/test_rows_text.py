@@ -47,7 +47,7 @@ def test_a_bad_json_line_is_told_with_its_number(tmp_path: Path) -> None:
         (6, 2, "line 6"),
     ]
     assert [p.place for p in found.problems] == ["line 1", "line 3", "line 4", "line 5", "line 7"]
-    assert found.problems[1].text == "it is not JSON: expecting value at character 7."
+    assert found.problems[1].text == "It is not JSON: expecting value at character 7."
 
 
 @pytest.mark.parametrize("data", ["", "\n", '[{"a": 1}]', "[\n{}\n]"])
