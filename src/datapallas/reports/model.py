@@ -238,7 +238,10 @@ class Document:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """One recipient's email with everything filled in; nothing in it was checked as an address yet."""
+    """One recipient's email with everything filled in; nothing in it was checked as an address yet.
+
+    `inline`: images the HTML shows as `cid:NAME`, by their names.
+    """
 
     to: str
     cc: str = ""
@@ -249,6 +252,7 @@ class Rendered:
     text: str = ""
     html: str = ""
     documents: tuple[Document, ...] = ()
+    inline: tuple[Document, ...] = ()
 
 
 class Severity(enum.StrEnum):
