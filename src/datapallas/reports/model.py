@@ -267,7 +267,7 @@ class Problem:
     """Something found in the list or the templates before anything is sent.
 
     Attributes:
-        code: one word: address, missing, duplicate, size, template, document, row.
+        code: one word: address, missing, duplicate, limit, part, size, template, document, row.
         text: one sentence for the person who keeps the list.
         place: where: `line 7`, `sheet Customers, row 7`; empty: everywhere.
         key: the recipient's; empty: none in particular.

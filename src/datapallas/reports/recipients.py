@@ -14,8 +14,8 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Protocol
 
 from datapallas.reports.flaws import nearest
-from datapallas.reports.model import Problem, Recipient, Row, Severity
-from datapallas.reports.sink import Sink
+from datapallas.reports.model import Recipient, Row
+from datapallas.reports.sink import Sink, error, warning
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -79,15 +79,8 @@ class Recipients:
         for part in parts:
             token = part.token.strip()
             if token in found:
-                self.problems.add(
-                    Problem(
-                        code="part",
-                        text=f"The token {token!r} stands on pages that do not follow each other; they go out together.",
-                        severity=Severity.WARNING,
-                        place=_pages(part.pages),
-                        key=token,
-                    )
-                )
+                text = f"The token {token!r} stands on pages that do not follow each other; they go out together."
+                self.problems.add(warning("part", text, _pages(part.pages), token))
             found[token] = found.get(token, ()) + part.pages
         return found
 
@@ -116,13 +109,14 @@ class Recipients:
                 self._unmatched(one, match, value, token)
                 continue
             if token in taken:
-                self._warn(one, f"The part {token!r} goes to {taken[token]} as well.")
+                text = f"The part {token!r} goes to {taken[token]} as well."
+                self.problems.add(warning("part", text, one.place, one.key))
             taken.setdefault(token, one.place)
             yield Recipient(one.key, one.rows, pages)
         for token, pages in self._parts.items():
             if token not in taken:
                 text = f"No row has {token!r} in its column {match!r}, so nobody gets this part."
-                self.problems.add(Problem(code="part", text=text, place=_pages(pages), key=token))
+                self.problems.add(error("part", text, _pages(pages), token))
 
     def _unmatched(self, one: Recipient, match: str, value: Any, token: str) -> None:
         if value is None:
@@ -131,12 +125,7 @@ class Recipients:
             text = f"The column {match!r} is empty, so no part of the PDF belongs to this row."
         else:
             text = f"No part of the PDF belongs to this row: none is called {token!r}."
-        self.problems.add(Problem(code="part", text=text, place=one.place, key=one.key))
-
-    def _warn(self, one: Recipient, text: str) -> None:
-        self.problems.add(
-            Problem(code="part", text=text, severity=Severity.WARNING, place=one.place, key=one.key)
-        )
+        self.problems.add(error("part", text, one.place, one.key))
 
     # Grouping
 
@@ -181,7 +170,7 @@ class Recipients:
                     if value is None
                     else f"The column {name!r}, which rows are grouped by, is empty"
                 )
-                self.problems.add(Problem(code="missing", text=f"{words}.", place=row.place))
+                self.problems.add(error("missing", f"{words}.", row.place))
                 return None
             values.append(text)
         if len(values) == 1:

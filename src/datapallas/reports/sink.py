@@ -16,6 +16,16 @@ MOST = 1000
 """How many are kept that nobody has taken yet; of the others only the count is."""
 
 
+def error(kind: str, text: str, place: str = "", key: str = "") -> Problem:
+    """What keeps a recipient from getting anything; `kind` is a word of `Problem.code`."""
+    return Problem(code=kind, text=text, place=place, key=key)
+
+
+def warning(kind: str, text: str, place: str = "", key: str = "") -> Problem:
+    """What is probably not what was meant."""
+    return Problem(code=kind, text=text, severity=Severity.WARNING, place=place, key=key)
+
+
 class Sink:
     """What was found so far.
 

@@ -10,11 +10,12 @@ import abc
 from typing import TYPE_CHECKING
 
 from datapallas.errors import RowsError
-from datapallas.reports.model import Problem, Row
-from datapallas.reports.sink import Sink
+from datapallas.reports.sink import Sink, error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from datapallas.reports.model import Row
 
 _INVISIBLE = "\ufeff\u200b\u2060"
 _SHOWN = 40
@@ -46,7 +47,7 @@ class Rows(abc.ABC):
         """Note a row that cannot be read."""
         self.total += 1
         if self.total > self._after:
-            self.problems.add(Problem(code="row", text=f"{reason}.", place=place))
+            self.problems.add(error("row", f"{reason[:1].upper()}{reason[1:]}.", place))
 
 
 def columns_of(cells: Sequence[object], place: str, file: str) -> tuple[str, ...]:
