@@ -73,6 +73,11 @@ OUTBOX = {
     "limits": Entry("outbox:limits", "Show or change how fast a connection may send."),
     "estimate": Entry("outbox:estimate", "Say how long so many recipients take through a connection."),
 }
+REPORT = {
+    "preview": Entry(
+        "report_preview:preview", "Write one recipient's email and documents to a folder; nothing is sent."
+    ),
+}
 AUDIT = {
     "verify": Entry("audit:verify", "Check that no line of the audit was changed or taken out."),
 }
@@ -146,6 +151,9 @@ app = Table(
             "outbox", dict(OUTBOX), "Mail that is promised, until every recipient has an outcome."
         ),
         "job": Table("job", dict(JOB), "The messages of one command or report, and what became of them."),
+        "report": Table(
+            "report", dict(REPORT), "One email, and its documents, for each recipient of a list."
+        ),
         "keys": Table("keys", dict(KEYS), "The key that seals secrets."),
         "serve": Entry("serve:serve", "Serve the web page and the JSON API until Ctrl-C."),
         "user": Table("user", dict(USER), "The people who may log in to a served page."),

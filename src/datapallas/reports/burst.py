@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from datapallas.errors import ConfigurationError
 from datapallas.reports.model import Burst
+from datapallas.reports.paths import data_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,7 +46,7 @@ def parts(plan: BurstPlan, folder: Path) -> list[Part]:
     Pages before the first token or bookmark belong to nobody. Raises ConfigurationError: `burst-file`,
     `burst-broken`, `burst-encrypted`, `burst-empty` (nothing to go by), `burst-shared` (a page of two parts).
     """
-    path = folder / plan.file
+    path = data_file(folder, plan.file)
     with _opened(path) as pdf:
         count = len(pdf)
         if count == 0:
