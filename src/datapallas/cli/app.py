@@ -74,6 +74,10 @@ OUTBOX = {
     "estimate": Entry("outbox:estimate", "Say how long so many recipients take through a connection."),
 }
 REPORT = {
+    "run": Entry("report_run:run", "Send a report: one email to each recipient of its rows."),
+    "resume": Entry("report_run:resume", "Go on with a run that stopped or was left, and watch it."),
+    "history": Entry("report_history:history", "List the runs of reports; of one run, what became of it."),
+    "schedule": Entry("report_schedule:schedule", "Show or change when a report runs by itself."),
     "preview": Entry(
         "report_preview:preview", "Write one recipient's email and documents to a folder; nothing is sent."
     ),

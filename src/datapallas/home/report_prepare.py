@@ -21,12 +21,14 @@ from datapallas.reports.run import Wanted, gather
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
     from typing import BinaryIO
 
     from datapallas.errors import DataPallasError
     from datapallas.home import Home
     from datapallas.home.outbox import Outbox
     from datapallas.outbox.estimate import Estimate
+    from datapallas.reports.frozen import Frozen
     from datapallas.reports.model import Problem, Report
 
 
@@ -42,6 +44,7 @@ class Prepared:
 
     run: str
     report: Report
+    frozen: Frozen
     facts: dict[str, Any]
     problems: tuple[Problem, ...]
     stops: DataPallasError | None
@@ -69,10 +72,17 @@ def prepare(home: Home, run: str, asked: tuple[str, Wanted], stdin: BinaryIO | N
 
     Raises ConfigurationError, UsageError, Unreachable, StorageError, MessageError (rows that cannot be read).
     """
+    return prepare_in(home, run_place.folder(home, run), asked, stdin)
+
+
+def prepare_in(
+    home: Home, folder: Path, asked: tuple[str, Wanted], stdin: BinaryIO | None = None
+) -> Prepared:
+    """The same, copied to `folder`; its name is the run's."""
     code, wanted = asked
     report = wanted.of(Reports(home.root).load(code))
     connection = home.folder.load(report.connection or home.folder.default().code).code
-    found = gather(report, wanted, run_place.folder(home, run), stdin)
+    found = gather(report, wanted, folder, stdin)
     facts = {
         "wanted": wanted.to_dict(),
         "name": report.name,
@@ -84,7 +94,14 @@ def prepare(home: Home, run: str, asked: tuple[str, Wanted], stdin: BinaryIO | N
         "frozen": True,
     }
     stops = _stops(report, found.recipients, found.errors)
-    return Prepared(run=run, report=report, facts=facts, problems=found.problems, stops=stops)
+    return Prepared(
+        run=folder.name,
+        report=report,
+        frozen=found.frozen,
+        facts=facts,
+        problems=found.problems,
+        stops=stops,
+    )
 
 
 def today(report: Report) -> dt.date:
