@@ -73,6 +73,14 @@ OUTBOX = {
     "limits": Entry("outbox:limits", "Show or change how fast a connection may send."),
     "estimate": Entry("outbox:estimate", "Say how long so many recipients take through a connection."),
 }
+REPORT = {
+    "new": Entry("report:new", "Make a report: a small one to start from, or one of the samples."),
+    "list": Entry("report:list_", "List the reports, and what is wrong with those that cannot run."),
+    "check": Entry("report_check:check", "Read the whole list of a report and say what is wrong with it."),
+    "seal-password": Entry(
+        "report_seal_password:seal_password", "Seal the password of a report's database into its report.toml."
+    ),
+}
 AUDIT = {
     "verify": Entry("audit:verify", "Check that no line of the audit was changed or taken out."),
 }
@@ -142,6 +150,9 @@ app = Table(
             "Sign-ins and tests.",
         ),
         "oauth2": oauth2,
+        "report": Table(
+            "report", dict(REPORT), "Rows of a file or a database, each an email with its documents."
+        ),
         "outbox": Table(
             "outbox", dict(OUTBOX), "Mail that is promised, until every recipient has an outcome."
         ),
