@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from datapallas.errors import ConfigurationError
-from datapallas.home.keep_alive import Keeper
+from datapallas.home.runs import Running
 from datapallas.home.sending import Sending
 from datapallas.web import serving
 from datapallas.web.access import Access
@@ -110,16 +110,11 @@ def serve(home: Home, wanted: Wanted, ready: Callable[[Services], None], ending:
         if place.settings.mode is Mode.SERVED:
             _needs_admin(services)
         server = make_server(services, wanted)
-        keeper = Keeper(home, _log)
-        sending = Sending(home, tell)
-        server.ending = _all(sending.stop, ending, keeper.close)
+        sending, running = Sending(home, tell), Running(home, tell, _log)
+        server.ending = _all(sending.stop, running.stop, ending)
         ready(services)  # the socket listens already: whoever comes now waits a moment
-        keeper.start()
-        try:
-            with sending, contextlib.suppress(KeyboardInterrupt):
-                server.run(sockets=[place.socket])
-        finally:
-            keeper.close()
+        with running, sending, contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[place.socket])
 
 
 def _all(*steps: Callable[[], None]) -> Callable[[], None]:
