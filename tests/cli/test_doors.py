@@ -85,7 +85,7 @@ def test_the_library_takes_back_what_it_raises_for(shell: Shell, sandbox: Sandbo
     with datapallas.open(CODE) as mailbox:
         with pytest.raises(datapallas.RecipientsRefused) as caught:
             mailbox.send(message("451-x@x.example"))
-        assert caught.value.transient and not caught.value.receipt.accepted
+        assert caught.value.transient
         assert mailbox.send(message()).accepted
         sandbox.faults.next("message", "die-after", times=1)
         with pytest.raises(datapallas.RecipientsRefused) as lost:

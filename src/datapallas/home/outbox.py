@@ -21,12 +21,14 @@ from datapallas.outbox.limits import UNLIMITED, preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from threading import Event
 
     from datapallas.home import Home
     from datapallas.mail.message import Message
     from datapallas.mail.transport import LoginSource, MailTransport
     from datapallas.outbox.accept import Accepted
     from datapallas.outbox.limits import Limits
+    from datapallas.outbox.retention import Cleaned
     from datapallas.smtp.sasl import Login
 
 VARIABLE = "DATAPALLAS_DATABASE"
@@ -71,6 +73,21 @@ class Outbox:
             Item.of(composer.compose(message, envelope_from=envelope_from), key) for message, key in pairs
         )
         return accept(self.database, job, items)
+
+    def clean(self, *, days: float | None = None, dry_run: bool = False, end: Event | None = None) -> Cleaned:
+        """Delete what is done and older than the settings say, or than `days`; with `dry_run`, say what that would be.
+
+        In short steps, so that sending never waits; `end` stops it between two. Raises ConfigurationError, StorageError.
+        """
+        from datapallas.home.settings import outbox_settings
+        from datapallas.outbox.retention import Keeping, clean
+
+        if days is None:
+            settings = outbox_settings(self._home.root)
+            keeping = Keeping(content=settings.content_days, rows=settings.rows_days)
+        else:
+            keeping = Keeping(content=days, rows=days)
+        return clean(self.database, keeping, dry_run=dry_run, end=end)
 
     def courier(self) -> Courier:
         """What drains it."""

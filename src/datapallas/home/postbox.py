@@ -140,7 +140,7 @@ class AsyncPostbox(_Postbox):
         key = await asyncio.to_thread(self._promise, message, envelope_from)
         changed = asyncio.Event()
         loop = asyncio.get_running_loop()
-        self._post.listen(key, lambda: loop.call_soon_threadsafe(changed.set))
+        self._post.listen(key, lambda: _tell(loop, changed))
         try:
             while True:
                 changed.clear()
@@ -151,6 +151,12 @@ class AsyncPostbox(_Postbox):
                     await asyncio.wait_for(changed.wait(), LOOK)
         finally:
             self._post.forget(key)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, changed: asyncio.Event) -> None:
+    """Wake a task from a session's thread; a loop that has ended waits for nothing."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(changed.set)
 
 
 def _enough(found: Standing) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from datapallas.errors import UsageError
 from datapallas.outbox.database import notify
 from datapallas.outbox.tables import Fate, State, messages, recipients
 
@@ -23,9 +24,13 @@ def fates_again(*, refused: bool) -> tuple[Fate, ...]:
 
 
 def send_again(tx: sa.Connection, which: sa.ColumnElement[bool], fates: Sequence[Fate], now: float) -> int:
-    """Queue the recipients with these fates of the messages `which`; how many those are."""
+    """Queue the recipients with these fates of the messages `which`; how many those are.
+
+    Raises UsageError (code ``content-gone``) when none of them has its content any more.
+    """
     names = [one.value for one in fates]
-    free = sa.and_(which, messages.c.state != State.CLAIMED)
+    there = sa.or_(messages.c.layout != "", messages.c.size == 0)  # retention has deleted the others' content
+    free = sa.and_(which, messages.c.state != State.CLAIMED, there)
     again = sa.and_(
         recipients.c.message.in_(sa.select(messages.c.id).where(free)), recipients.c.fate.in_(names)
     )
@@ -43,5 +48,7 @@ def send_again(tx: sa.Connection, which: sa.ColumnElement[bool], fates: Sequence
     }
     tx.execute(sa.update(messages).where(free, some).values(**values))
     found = tx.execute(sa.update(recipients).where(again).values(fate=Fate.QUEUED.value)).rowcount
+    if not found and tx.execute(sa.select(messages.c.id).where(which, some, sa.not_(there)).limit(1)).first():
+        raise UsageError("Its content is no longer kept, so it cannot be sent again.", code="content-gone")
     notify(tx)
     return int(found)

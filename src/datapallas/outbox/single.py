@@ -89,7 +89,10 @@ def take_back(database: Database, job: str, key: str) -> Standing | None:
         if row.state == State.CLAIMED:
             return None
         if not found.done:
-            tx.execute(attempts.insert(), {"message": row.id, "at": now, "outcome": TAKEN_BACK})
+            tx.execute(
+                attempts.insert(),
+                {"message": row.id, "mailbox": row.mailbox, "at": now, "outcome": TAKEN_BACK},
+            )
             _park(tx, row.id, now)
         return found
 
