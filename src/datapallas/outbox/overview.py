@@ -96,6 +96,13 @@ class MailboxLine:
     left: Estimate
 
 
+def job_ids(database: Database, newest: int) -> list[str]:
+    """The ids of the newest jobs, the newest first."""
+    query = sa.select(jobs.c.id).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(newest)
+    with database.read() as tx:
+        return list(tx.execute(query).scalars())
+
+
 def job_lines(database: Database, job: str = "", *, newest: int = 100) -> list[JobLine]:
     """Jobs, the newest first; one of them when `job` is given. Raises UsageError (code ``unknown-job``)."""
     query = sa.select(jobs).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(newest)
