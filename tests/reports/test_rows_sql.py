@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from datapallas.connection import keys
+from datapallas.connection import file_store
 from datapallas.errors import ConfigurationError, DataPallasError, RowsError, Unreachable
 from datapallas.reports import definition
 from datapallas.reports.model import Kind, Source
@@ -217,9 +217,9 @@ def test_a_sealed_password_opens_for_its_report_only(
     with pytest.raises(DataPallasError, match="does not open"):
         password_of(source, other)
     keyring = tmp_path / "data" / "keys" / "keyring.json"
-    assert keyring.exists() and keys.sealed_files(tmp_path) == []
+    assert keyring.exists() and file_store.sealed_texts(tmp_path) == []
     (place / "report.toml").write_text(text)
-    assert keys.sealed_files(tmp_path) == [place / "report.toml"]
+    assert [path for path, _ in file_store.sealed_texts(tmp_path)] == [place / "report.toml"]
 
 
 def test_a_password_from_elsewhere(place: Path) -> None:
