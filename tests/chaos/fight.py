@@ -29,6 +29,7 @@ from outbox.office import CODE, SENDER
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from chaos.networks import Machine
     from datapallas.outbox.database import Database
     from outbox.postgres import Postgres
 
@@ -42,7 +43,7 @@ class Sink:
     """The mail server, and what it took."""
 
     def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
-        self.host, self._log = host, folder / "taken.log"
+        self._log = folder / "taken.log"
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "sink.py"), str(self._log), host],
             stdin=subprocess.PIPE,
@@ -124,7 +125,7 @@ class Fight:
         self.workers: int = options.get("workers", 2)
         self.pause: tuple[float, float] = options.get("pause", (0.5, 1.5))
         self.server: Postgres | None = options.get("server")
-        self.prefixes: list[list[str]] = options.get("prefixes", [[]] * self.workers)
+        self.machines: list[Machine] = options.get("machines", [])
         self.chance = random.Random(options.get("seed", 5))
         self.kills = self.restarts = 0
         self._running: dict[int, subprocess.Popen[bytes]] = {}
@@ -136,15 +137,13 @@ class Fight:
         try:
             while not self._done():
                 assert time.monotonic() - began < seconds, self.account()
-                self._keep()
+                self.keep()
                 time.sleep(0.1)
                 if time.monotonic() >= blow:
                     self._strike()
                     blow = time.monotonic() + self._wait()
         finally:
-            for one in self._running.values():
-                one.kill()
-                one.wait()
+            self.end()
         account = self.account()
         account.seconds = time.monotonic() - began
         return account
@@ -178,14 +177,51 @@ class Fight:
             return not tx.execute(query).scalar()
         return False
 
-    def _keep(self) -> None:
-        for number in range(self.workers):
+    def keep(self, *numbers: int) -> None:
+        """Start the workers that do not run; all, or those named."""
+        for number in numbers or range(self.workers):
             running = self._running.get(number)
             if running is None or running.poll() is not None:
-                port = f"{self.sink.host}:{self.sink.port}"
-                words = [str(self.place), port, str(self.lease), "0", str(self.sessions), "forever"]
-                command = [*self.prefixes[number], sys.executable, str(WORKER), *words]
+                machine = self.machines[number] if self.machines else None
+                place, host = str(self.place), "127.0.0.1"
+                if machine is not None:
+                    place, host = place.replace("127.0.0.1", machine.here), machine.here
+                words = [
+                    place,
+                    f"{host}:{self.sink.port}",
+                    str(self.lease),
+                    "0",
+                    str(self.sessions),
+                    "forever",
+                ]
+                command = [*(machine.prefix if machine else []), sys.executable, str(WORKER), *words]
                 self._running[number] = subprocess.Popen(command)
+
+    def kill(self, number: int) -> None:
+        """kill -9 for one worker."""
+        self._running[number].send_signal(signal.SIGKILL)
+        self._running[number].wait()
+        self.kills += 1
+
+    def end(self) -> None:
+        """kill -9 for all."""
+        for one in self._running.values():
+            one.kill()
+            one.wait()
+
+    def wait_for(self, count: int, seconds: float = 30.0) -> None:
+        """Wait until the server has taken so many."""
+        until = time.monotonic() + seconds
+        while len(self.sink.times()) < count:
+            assert time.monotonic() < until, self.account()
+            time.sleep(0.02)
+
+    def wait_until_done(self, seconds: float = 30.0) -> None:
+        """Wait until every message is done."""
+        until = time.monotonic() + seconds
+        while not self._done():
+            assert time.monotonic() < until, self.account()
+            time.sleep(0.05)
 
     def _strike(self) -> None:
         """Kill a worker, or the database."""
@@ -198,18 +234,15 @@ class Fight:
             else:
                 self.server.kill_one(self.chance)
             return
-        victim = self._running[self.chance.randrange(self.workers)]
-        victim.send_signal(signal.SIGKILL)
-        victim.wait()
-        self.kills += 1
+        self.kill(self.chance.randrange(self.workers))
 
     def _wait(self) -> float:
         return self.chance.uniform(*self.pause)
 
 
 def promise(database: Database, count: int, *, deferred: bool = False) -> None:
-    """Accept a job of so many messages."""
-    accept(database, Job(connection=CODE), mail(count, deferred=deferred))
+    """Accept a job of so many messages; what was accepted before is not again."""
+    accept(database, Job(connection=CODE, id="chaos"), mail(count, deferred=deferred))
 
 
 def check(account: Account, sessions: int) -> None:

@@ -44,7 +44,7 @@ def test_everybody_has_an_outcome(
         lease=10.0 if LARGE else 1.0,
         pause=(5.0, 40.0) if LARGE else (0.7, 1.6),
     )
-    sink.faults(lost=0.002, slow=0.003, busy=0.0005 if LARGE else 0.0, policy=0.0005 if LARGE else 0.0)
+    sink.faults(lost=0.002, slow=0.003, busy=0.00005 if LARGE else 0.0, policy=0.00005 if LARGE else 0.0)
     try:
         account = fight.run(3000.0 if LARGE else 60.0)
     finally:

@@ -23,7 +23,7 @@ _KEPT = 4  # idle connections of a process
 SESSION = (
     "select set_config('synchronous_commit', case when current_setting('synchronous_commit') in ('off', 'local')"
     " then 'on' else current_setting('synchronous_commit') end, false),"
-    " set_config('idle_in_transaction_session_timeout', '30s', false),"
+    " set_config('idle_in_transaction_session_timeout', '10s', false),"
     " set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),"
     " set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '20000', false)"
 )

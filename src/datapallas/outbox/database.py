@@ -71,7 +71,10 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """A transaction that may write; committed and synced when the block ends."""
+        """A transaction that may write; committed and synced when the block ends.
+
+        It may be idle for some seconds only, or PostgreSQL ends it (see SESSION), unless it is `patient`.
+        """
         with self._turn, self.told(), self.engine.begin() as tx:
             yield tx
 
@@ -86,6 +89,7 @@ class Database:
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that only reads; holds up nobody."""
         with self.told(), self.engine.connect().execution_options(**{_READ: True}) as tx:
+            patient(tx)
             yield tx
 
     def now(self, tx: sa.Connection) -> float:
@@ -135,6 +139,12 @@ def insert_new(tx: sa.Connection, table: sa.Table) -> Inserting:
     """An INSERT that leaves rows alone that are there already."""
     maker = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
     return maker(table).on_conflict_do_nothing()
+
+
+def patient(tx: sa.Connection) -> None:
+    """This transaction may be idle for as long as it likes: it holds no lock that others wait for."""
+    if tx.dialect.name == "postgresql":
+        tx.exec_driver_sql("set local idle_in_transaction_session_timeout = 0")
 
 
 def notify(tx: sa.Connection) -> None:
