@@ -74,8 +74,14 @@ OUTBOX = {
     "estimate": Entry("outbox:estimate", "Say how long so many recipients take through a connection."),
 }
 REPORT = {
+    "new": Entry("report:new", "Make a report: a small one to start from, or one of the samples."),
+    "list": Entry("report:list_", "List the reports, and what is wrong with those that cannot run."),
+    "check": Entry("report_check:check", "Read the whole list of a report and say what is wrong with it."),
     "preview": Entry(
         "report_preview:preview", "Write one recipient's email and documents to a folder; nothing is sent."
+    ),
+    "seal-password": Entry(
+        "report_seal_password:seal_password", "Seal the password of a report's database into its report.toml."
     ),
 }
 AUDIT = {
@@ -147,13 +153,13 @@ app = Table(
             "Sign-ins and tests.",
         ),
         "oauth2": oauth2,
+        "report": Table(
+            "report", dict(REPORT), "Rows of a file or a database, each an email with its documents."
+        ),
         "outbox": Table(
             "outbox", dict(OUTBOX), "Mail that is promised, until every recipient has an outcome."
         ),
         "job": Table("job", dict(JOB), "The messages of one command or report, and what became of them."),
-        "report": Table(
-            "report", dict(REPORT), "One email, and its documents, for each recipient of a list."
-        ),
         "keys": Table("keys", dict(KEYS), "The key that seals secrets."),
         "serve": Entry("serve:serve", "Serve the web page and the JSON API until Ctrl-C."),
         "user": Table("user", dict(USER), "The people who may log in to a served page."),
