@@ -143,7 +143,7 @@ def test_a_second_tab_replaces_the_first(visit: Visit, server: Served, sandbox: 
     old = steps.start_sign_in(first)
     waiting(first)
     steps.sign_in(second, Person())
-    expect(first.locator("#sign-in-state")).to_contain_text("cancelled")
+    expect(first.locator("#sign-in-state")).to_contain_text("took the place of this one")
     expect(old.get_by_label("Email address")).to_be_visible()  # what is done there now leads nowhere
     assert server.home.row(code).account == ALICE
 

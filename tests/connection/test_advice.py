@@ -144,6 +144,7 @@ def test_the_sandbox_and_the_presets_are_left_alone() -> None:
         (client(MICROSOFT, tenant_id="consumers"), "host", "warning", "smtp-mail.outlook.com"),
         (server(MICROSOFT, host="smtp-mail.outlook.com"), "host", "warning", "smtp.office365.com"),
         (client(MICROSOFT, cloud=Cloud.USGOV), "host", "warning", "smtp.office365.us"),
+        (server(GENERIC, host="nonsense"), "host", "warning", "no domain"),
         (server(MICROSOFT, host=""), "host", "missing", "not set"),
         (server(MICROSOFT, host="https://outlook.office.com"), "host", "error", "web address"),
         (server(MICROSOFT, host="smtp.office365.com:587"), "host", "error", "colon"),

@@ -166,7 +166,7 @@ def test_a_wrong_paste_changes_nothing(sign_ins: SignIns, saved: Connection, hom
     before = ended_at(waiting(older))
     work = ask(sign_ins, saved, Way.PASTE)
     state = waiting(work)
-    assert ended(older).stage is Stage.CANCELLED
+    assert ended(older).stage is Stage.REPLACED
     for text, code in (
         (before, "pasted-other-sign-in"),
         ("hello", "pasted-answer"),
@@ -192,11 +192,11 @@ def test_a_refusal_that_is_pasted_ends_it(sign_ins: SignIns, saved: Connection) 
 
 
 def test_a_second_sign_in_replaces_the_first(sign_ins: SignIns, saved: Connection, home: Home) -> None:
-    """Two tabs: the first is cancelled, its port is free, and its answer comes to nothing."""
+    """Two tabs: the first ends and says why, its port is free, and its answer comes to nothing."""
     first = ask(sign_ins, saved)
     state = waiting(first)
     second = ask(sign_ins, saved, owner="another tab")
-    assert ended(first).stage is Stage.CANCELLED
+    assert ended(first).stage is Stage.REPLACED
     first.join(1)
     assert not listens(port_of(state))
     browse(waiting(second).url, login=ALICE)

@@ -18,9 +18,12 @@ def verify(as_json: bool) -> int:  # noqa: FBT001
     from datapallas.web import audit
 
     path = audit.Audit(current_home().root).path
-    found = audit.verify(path) if path.exists() else audit.Verdict(0)
+    there = path.exists()
+    found = audit.verify(path) if there else audit.Verdict(0)
     if as_json:
-        show_json({"ok": not found.problem, "lines": found.lines, "problem": found.problem})
+        show_json({"ok": not found.problem, "there": there, "lines": found.lines, "problem": found.problem})
+    elif not there:
+        say(f"{path} is not there: nothing was changed through `serve` yet, or somebody took the file away.")
     elif found.problem:
         say(f"{path} is not as it was written: {found.problem}.")
     else:

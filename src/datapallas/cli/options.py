@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,12 @@ def find_home(explicit: str | None = None) -> Home:
 def current_home() -> Home:
     """The home as `--home`, the environment or the place says."""
     return find_home(_home_option())
+
+
+def for_this_home(words: str) -> str:
+    """Another command for a person to type, for the same home: `datapallas --home X serve --new-link`."""
+    home = _home_option()
+    return f"datapallas --home {shlex.quote(home)} {words}" if home else f"datapallas {words}"
 
 
 def _home_option() -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datapallas.cli.options import current_home
+from datapallas.cli.options import current_home, for_this_home
 from datapallas.cli.output import json_option, note, say, show_json
 from datapallas.errors import ConfigurationError
 from datapallas.oauth.browser import has_desktop, open_address
@@ -113,7 +113,7 @@ def _link(access: Access, origin: str, *, as_json: bool, no_browser: bool) -> No
     else:
         say("Open this link within a minute; it works once:")
         say(f"  {link}")
-        say("A new one: datapallas serve --new-link")
+        say(f"A new one: {for_this_home('serve --new-link')}")
     if no_browser or not has_desktop(os.environ):
         return
     user = int(os.environ.get("SUDO_UID", "")) if os.environ.get("SUDO_UID", "").isdecimal() else os.getuid()

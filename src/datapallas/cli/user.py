@@ -7,7 +7,7 @@ import functools
 import click
 
 from datapallas.cli.accounts import access, note_change, role_option
-from datapallas.cli.output import json_option, read_secret, say, show_json, show_table
+from datapallas.cli.output import json_option, note, read_secret, say, show_json, show_table
 from datapallas.secret import Secret
 
 _password_option = click.option(
@@ -62,11 +62,15 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
 @json_option
 def remove(name: str, as_json: bool) -> None:  # noqa: FBT001
     """A running server refuses them at their next request."""
+    from datapallas.web.who import Role
+
     found = access()
     found.users.remove(name)
     ended = found.sessions.end_all(name.lower())
     note_change("user-removed", user=name.lower(), sessions=ended)
     _done(name, f"Removed {name}.", ended, as_json=as_json)
+    if not any(one.role is Role.ADMIN for one in found.users.all()):
+        note("Nobody is an administrator now. Add one: datapallas user add NAME --role admin")
 
 
 @click.command("password", help="Change somebody's password; their sessions end now.")

@@ -117,6 +117,10 @@ def _host(host: str) -> list[Finding]:
         )
     elif host.endswith(_INCOMING):
         words = "This server receives mail for a domain and lets nobody sign in. Enter the one for sending."
+    elif "." not in host and ":" not in host and not is_this_machine(host):
+        return [
+            warning("host", "This name has no domain. Most mail servers are called like smtp.example.com.")
+        ]
     else:
         return []
     return [error("host", words)]

@@ -42,9 +42,10 @@ class Stage(StrEnum):
     CONNECTED = "connected"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    REPLACED = "replaced"  # a newer one for the same connection took its place
 
 
-_ENDS = frozenset({Stage.CONNECTED, Stage.FAILED, Stage.CANCELLED})
+_ENDS = frozenset({Stage.CONNECTED, Stage.FAILED, Stage.CANCELLED, Stage.REPLACED})
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,10 +164,10 @@ class SignInWork:
         """Nothing will change any more."""
         return self.now()[1].finished
 
-    def cancel(self) -> None:
+    def cancel(self, end: Stage = Stage.CANCELLED) -> None:
         """End it, unless it has ended or is being stored at this moment; a listener is gone within a second."""
         if self._arrival.cancel():
-            self._put(stage=Stage.CANCELLED)
+            self._put(stage=end)
 
     def offer(self, pasted: str) -> None:
         """What a person pasted: the address the browser ended at, or just the code.

@@ -49,7 +49,7 @@ class SignIns:
         if request.way is Way.REDIRECT and not request.redirect_uri:
             raise UsageError("A sign-in by redirect needs the address the browser comes back to.")
         with self._starting:
-            self.cancel_for(request.wanted.code)
+            self.cancel_for(request.wanted.code, Stage.REPLACED)
             work = self._works.add(SignInWork(self._home, request))
         work.begin()
         return work
@@ -65,10 +65,10 @@ class SignIns:
                 return work
         return None
 
-    def cancel_for(self, code: str) -> None:
-        """End what is under way for the connection `code`, whoever began it: it is signed out, or deleted."""
+    def cancel_for(self, code: str, end: Stage = Stage.CANCELLED) -> None:
+        """End what is under way for the connection `code`, whoever began it: it is signed out, deleted or replaced."""
         for work in self.all_of(code):
-            work.cancel()
+            work.cancel(end)
 
     def all_of(self, code: str) -> list[SignInWork]:
         """Every sign-in to the connection `code` that is kept, whoever began it, the oldest first."""

@@ -164,7 +164,7 @@ def test_a_cancelled_sign_in_ends(operator: Api, saved: str, page: Page) -> None
     first = started(operator)
     events = operator.events(f"/sign-ins/{first}/events")
     started(operator)
-    until(events, "cancelled")
+    until(events, "replaced")
 
 
 def test_a_sign_in_is_its_owners(operator: Api, api: Api, saved: str) -> None:
