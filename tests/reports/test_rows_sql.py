@@ -1,7 +1,5 @@
 """Rows of real databases: SQLite, PostgreSQL, DuckDB; MySQL and SQL Server as far as their drivers go."""
 
-# ruff: noqa: F811 - a fixture is imported, and asked for by its name
-
 from __future__ import annotations
 
 import datetime as dt
@@ -20,7 +18,6 @@ from datapallas.reports.model import Kind, Source
 from datapallas.reports.passwords import password_of, seal
 from datapallas.reports.rows import open_rows
 from datapallas.secret import Secret
-from outbox.conftest import server  # noqa: F401 - the fixture
 from reports.given import MINIMAL, folder
 
 if TYPE_CHECKING:
