@@ -77,6 +77,9 @@ REPORT = {
     "new": Entry("report:new", "Make a report: a small one to start from, or one of the samples."),
     "list": Entry("report:list_", "List the reports, and what is wrong with those that cannot run."),
     "check": Entry("report_check:check", "Read the whole list of a report and say what is wrong with it."),
+    "preview": Entry(
+        "report_preview:preview", "Write one recipient's email and documents to a folder; nothing is sent."
+    ),
     "seal-password": Entry(
         "report_seal_password:seal_password", "Seal the password of a report's database into its report.toml."
     ),

@@ -15,7 +15,6 @@ import collections
 import concurrent.futures
 import dataclasses
 import datetime as dt
-import os
 import queue
 import tempfile
 import threading
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from datapallas.errors import ConfigurationError
 from datapallas.reports import frames
-from datapallas.reports.child_process import Child, Ended
+from datapallas.reports.child_process import Child, Ended, cores
 from datapallas.reports.model import Problem
 from datapallas.reports.places import Place
 
@@ -67,7 +66,7 @@ class Renderer:
         self._report = report
         self._processes = processes or cores()
         bare = dataclasses.replace(report, rows=None, schedule=None)  # no password leaves this process
-        self._order = (bare, today or dt.date.today(), envelope_only)  # noqa: DTZ011 - the day where the reader is
+        self._order = ("report", bare, today or dt.date.today(), envelope_only)  # noqa: DTZ011 - the day where the reader is
         self._most_in_batch = _batch_size(report, envelope_only=envelope_only)
         self._places = [
             Place(report.folder),
@@ -186,9 +185,12 @@ class Renderer:
             raise Ended("it answered with something else") from None
         for document in (*rendered.documents, *rendered.inline):
             # Checked again here: a template that took its process over must not choose what is attached.
-            if document.path is not None and not any(place.holds(document.path) for place in self._places):
+            if document.path is not None and not self._may_use(document.path):
                 raise Ended(f"it named {document.path.name}, which the report may not use")
         return rendered
+
+    def _may_use(self, path: Path) -> bool:
+        return path == path.resolve() and any(place.holds(path) for place in self._places)
 
     def _check(self) -> None:
         if len(self._in_a_row) >= IN_A_ROW:
@@ -256,10 +258,3 @@ def _batch_size(report: Report, *, envelope_only: bool) -> int:
     if envelope_only:
         return 200
     return 1 if report.attachments or report.burst else 16
-
-
-def cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

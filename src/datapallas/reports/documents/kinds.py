@@ -13,6 +13,7 @@ from datapallas.errors import ConfigurationError
 from datapallas.reports.documents.naming import safe_name
 from datapallas.reports.documents.sealing import sealed
 from datapallas.reports.model import Document
+from datapallas.reports.paths import data_file
 from datapallas.reports.places import Place
 from datapallas.reports.trouble import Trouble
 
@@ -70,7 +71,7 @@ class Workshop:
             from datapallas.reports.documents.cutter import Cutter
 
             plan = self.report.burst
-            self._cutter = Cutter(self.report.folder / (plan.file if plan else ""))
+            self._cutter = Cutter(data_file(self.report.folder, plan.file if plan else ""))
         return self._cutter
 
     def part_maker(self, plan: BurstPlan) -> Maker:
