@@ -311,7 +311,8 @@ def test_no_text_stops_the_search_for_lines(text: str) -> None:
 )  # fmt: skip
 def test_each_key_has_its_line(tables: dict[str, dict[str, str]]) -> None:
     """The line of each key is the one it stands in, whatever the values before it look like."""
-    text, known = "# head\n", {}
+    text = "# head\n"
+    known: dict[tuple[str, ...], int] = {}
     for table, keys in tables.items():
         known[(table,)] = text.count("\n") + 1
         text += f'["{table}"] # ]\n'
