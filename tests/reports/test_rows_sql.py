@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from datapallas.connection import file_store
-from datapallas.errors import ConfigurationError, DataPallasError, RowsError, Unreachable
+from datapallas.connection import keys
+from datapallas.errors import ConfigurationError, DataPallasError, KeyProblem, RowsError, Unreachable
 from datapallas.reports import definition
 from datapallas.reports.model import Kind, Source
 from datapallas.reports.passwords import password_of, seal
@@ -190,9 +190,7 @@ def test_an_unknown_database_is_told(place: Path) -> None:
         pass
 
 
-def test_a_sealed_password_opens_for_its_report_only(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sealed_password_opens_for_its_report_only(place: Path, tmp_path: Path) -> None:
     """A sealed password opens for its report, address and query, and for nothing else."""
     url, query = "postgresql://me@db.example/sales", "select * from people"
     sealed = seal(tmp_path, "letters", _source(url, query), Secret(PASSWORD)).text
@@ -213,10 +211,17 @@ def test_a_sealed_password_opens_for_its_report_only(
     other = folder(tmp_path, "other")
     with pytest.raises(DataPallasError, match="does not open"):
         password_of(source, other)
-    keyring = tmp_path / "data" / "keys" / "keyring.json"
-    assert keyring.exists() and file_store.sealed_texts(tmp_path) == []
-    (place / "report.toml").write_text(text)
-    assert [path for path, _ in file_store.sealed_texts(tmp_path)] == [place / "report.toml"]
+
+
+def test_a_lost_key_is_not_replaced_while_a_report_needs_it(place: Path, tmp_path: Path) -> None:
+    """A report with a sealed password counts: without its key no new one is made, which could not open it."""
+    source = _source("postgresql://db.example/sales", "select 1")
+    sealed = seal(tmp_path, "letters", source, Secret(PASSWORD)).text
+    (place / "report.toml").write_text(f'password = "{sealed}"')
+    (tmp_path / "data" / "keys" / "keyring.json").unlink()
+    with pytest.raises(KeyProblem) as caught:
+        keys.ensure(tmp_path, {})
+    assert caught.value.facts["case"] == "lost"
 
 
 def test_a_password_from_elsewhere(place: Path) -> None:
