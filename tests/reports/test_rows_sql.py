@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import os
 import sqlite3
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -245,3 +247,35 @@ def test_dates_stay_dates(place: Path, server: Postgres) -> None:
     with open_rows(_source(_postgres(server), query), place) as rows:
         (row,) = rows
     assert dict(row.values) == {"d": dt.date(2026, 11, 28), "u": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}
+
+
+_MEASURE = """
+import pathlib, resource, sys
+from datapallas.reports.model import Kind, Source
+from datapallas.reports.rows import open_rows
+with open_rows(Source(kind=Kind.SQL, url=sys.argv[1], query=sys.argv[2]), pathlib.Path(sys.argv[3])) as rows:
+    assert sum(1 for _ in rows) == int(sys.argv[4])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+_MANY = (
+    "with recursive s(n) as (select 1 union all select n + 1 from s where n < {}) select n, '{}' as t from s"
+)
+
+
+def test_memory_does_not_grow_with_the_rows_of_a_query(place: Path, server: Postgres) -> None:
+    """A hundred times as many rows of a database take hardly more memory: they come as the server sends them."""
+    many = int(os.environ.get("DATAPALLAS_TEST_ROWS", "200000"))
+    for url in (_sqlite(place), _postgres(server)):
+        taken = []
+        for count in (2000, many):
+            words = [
+                sys.executable,
+                "-c",
+                _MEASURE,
+                url,
+                _MANY.format(count, "x" * 200),
+                str(place),
+                str(count),
+            ]
+            taken.append(int(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
+        assert taken[1] - taken[0] < 24
