@@ -74,8 +74,8 @@ def test_steps_in_order_and_once(
     for work in steps:
         assert records.add(Record(id=f"r-{work}", work=work))
     assert not records.add(Record(id="r-good", work="bad"))
-    work = Work(steps=steps, tell=lambda record, problem: told.append((record.id, problem.code)))
-    with Engine(records, place, "here", work):
+    doing = Work(steps=steps, tell=lambda record, problem: told.append((record.id, problem.code)))
+    with Engine(records, place, "here", doing):
         until(lambda: len(records.find(State.DONE, State.STOPPED, State.WAITING)) == 4)
     assert did == ["one", "two"]
     assert sorted(told) == [("r-bad", "nothing"), ("r-worse", "run-fault")]
@@ -142,7 +142,7 @@ def test_only_one_engine_for_a_file(tmp_path: Path) -> None:
             pass
         assert problem.value.code == "lock-busy"
         worker.kill()
-        worker.wait()
+        worker.communicate()
         with Engine(records, file, "here", Work(steps={"count": {"c": lambda _: None}})):
             until(lambda: state(records, "a") is State.DONE)
 
@@ -204,9 +204,9 @@ def test_who_was_replaced_changes_nothing(records: Records) -> None:
     new = Task.take(records, ("a", 1), "new", lambda: False)
     assert new.record.crashes == 1
     with pytest.raises(Gone):
-        old.save({"at": 1}, {"k": 1})
-    new.save({"at": 2}, {"k": 2})
-    assert records.load("a").facts == {"at": 2} and list(records.noted("a")) == [2]
+        old.save({"at": 1}, {"k": {"n": 1}})
+    new.save({"at": 2}, {"k": {"n": 2}})
+    assert records.load("a").facts == {"at": 2} and list(records.noted("a")) == [{"n": 2}]
     assert records.move("a", [State.RUNNING], State.CANCELLED, owner="")
     with pytest.raises(Gone):
         new.save({"at": 3})

@@ -9,9 +9,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import openpyxl  # type: ignore[import-untyped]
+import openpyxl
 import pytest
-import xlsxwriter  # type: ignore[import-untyped]
+import xlsxwriter
 
 from datapallas.errors import RowsError
 from datapallas.reports.model import Kind, Source

@@ -1,7 +1,5 @@
 """Rows of real databases: SQLite, PostgreSQL, DuckDB; MySQL and SQL Server as far as their drivers go."""
 
-# ruff: noqa: F811 - a fixture is imported, and asked for by its name
-
 from __future__ import annotations
 
 import datetime as dt
@@ -13,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from datapallas.connection import keys
+from datapallas.connection import file_store
 from datapallas.errors import ConfigurationError, DataPallasError, RowsError, Unreachable
 from datapallas.reports import definition
 from datapallas.reports.model import Kind, Source
 from datapallas.reports.passwords import password_of, seal
 from datapallas.reports.rows import open_rows
 from datapallas.secret import Secret
-from outbox.conftest import server  # noqa: F401 - the fixture
 from reports.given import MINIMAL, folder
 
 if TYPE_CHECKING:
@@ -217,9 +214,9 @@ def test_a_sealed_password_opens_for_its_report_only(
     with pytest.raises(DataPallasError, match="does not open"):
         password_of(source, other)
     keyring = tmp_path / "data" / "keys" / "keyring.json"
-    assert keyring.exists() and keys.sealed_files(tmp_path) == []
+    assert keyring.exists() and file_store.sealed_texts(tmp_path) == []
     (place / "report.toml").write_text(text)
-    assert keys.sealed_files(tmp_path) == [place / "report.toml"]
+    assert [path for path, _ in file_store.sealed_texts(tmp_path)] == [place / "report.toml"]
 
 
 def test_a_password_from_elsewhere(place: Path) -> None:

@@ -38,6 +38,9 @@ CONNECTION = {
     "default": Entry("connection:default", "Make a connection the one that is used when none is named."),
     "duplicate": Entry("connection:duplicate", "Copy a connection under a new name, without its secrets."),
     "invite": Entry("invite:invite", "Print a link with which the mailbox's owner signs in from anywhere."),
+    "migrate": Entry(
+        "migrate:migrate", "Move all connections into the fleet's database, or back into files."
+    ),
     "delete": Entry("connection:delete", "Delete a connection and its sign-in."),
 }
 KEYS = {
@@ -68,9 +71,14 @@ JOB = {
 OUTBOX = {
     "status": Entry("outbox:status", "Say what waits, what is paused and why, and how long the rest takes."),
     "run": Entry("outbox:run", "Send what waits, until nothing is left; --forever goes on until Ctrl-C."),
+    "workers": Entry(
+        "workers:workers", "List who drains the outbox: which machines, since when, what they do."
+    ),
     "pause": Entry("outbox:pause", "Send nothing through a connection."),
     "resume": Entry("outbox:resume", "Let a paused connection send again."),
     "limits": Entry("outbox:limits", "Show or change how fast a connection may send."),
+    "search": Entry("outbox_look:search", "Find recipients in all jobs, and what became of each."),
+    "clean": Entry("outbox_look:clean", "Delete what is done and older than the settings say."),
     "estimate": Entry("outbox:estimate", "Say how long so many recipients take through a connection."),
 }
 REPORT = {
@@ -166,6 +174,7 @@ app = Table(
         "job": Table("job", dict(JOB), "The messages of one command or report, and what became of them."),
         "keys": Table("keys", dict(KEYS), "The key that seals secrets."),
         "serve": Entry("serve:serve", "Serve the web page and the JSON API until Ctrl-C."),
+        "worker": Entry("worker:worker", "Do on a machine of a fleet what `serve` does beside its page."),
         "user": Table("user", dict(USER), "The people who may log in to a served page."),
         "token": Table("token", dict(TOKEN), "API tokens: how programs prove who they are."),
         "audit": Table("audit", dict(AUDIT), "Who changed what."),

@@ -25,7 +25,7 @@ def init(abandon: bool, as_json: bool) -> None:  # noqa: FBT001
     from datapallas.connection import keys
 
     home = current_home()
-    made = keys.init(home.root, home.environ, abandon=abandon)
+    made = keys.init(home.root, home.environ, abandon=abandon, sealed=home.folder.store.sealed_texts)
     if as_json:
         show_json({"ok": True, "kid": made.primary, "source": made.source})
     else:

@@ -88,7 +88,7 @@ def rotate(folder: Folder, environ: Mapping[str, str]) -> Rotated:
     """
     root = folder.store.root
     with stored_keys.keys_lock(root):
-        source, keys = stored_keys.read_keys(root, environ)
+        source, keys = stored_keys.read_keys(root, environ, folder.store.sealed_texts)
         resealed = 0
         failed: tuple[Checked, ...] = ()
         if any(key.status == "decrypt" for key in keys):
@@ -150,7 +150,10 @@ def _sealed(data: bytes) -> Iterator[tuple[str, Sealed]]:
 
 def _retire(folder: Folder, source: Source, keys: list[StoredKey]) -> tuple[str, ...]:
     """Close the keys that no file needs any more; they are kept, so that an old backup can be brought back."""
-    text = b"".join(path.read_bytes() for path in stored_keys.sealed_files(folder.store.root))
+    texts = [data for _, data in folder.store.sealed_texts()]
+    if None in texts:  # what cannot be read may need any of them
+        return ()
+    text = b"".join(data for data in texts if data)
     idle = tuple(k.kid for k in keys if k.status == "decrypt" and f".{k.kid}.".encode() not in text)
     if idle:
         closed = [dataclasses.replace(k, status="retired") if k.kid in idle else k for k in keys]

@@ -5,12 +5,15 @@ Must stay true: only the commands that need the ledger import it (SQLAlchemy tak
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datapallas.connection.model import OAuth2Client
 from datapallas.connection.record import fingerprint
+from datapallas.home.stores import VARIABLE
 from datapallas.mail.compose import Composer
 from datapallas.mail.mailbox import sender_of
 from datapallas.mail.transport import Options, choose
@@ -20,15 +23,17 @@ from datapallas.outbox.database import Database
 from datapallas.outbox.limits import UNLIMITED, preset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from threading import Event
 
+    from datapallas.connection.model import Connection
     from datapallas.home import Home
     from datapallas.mail.message import Message
     from datapallas.mail.transport import LoginSource, MailTransport
     from datapallas.outbox.accept import Accepted
     from datapallas.outbox.limits import Limits
+    from datapallas.outbox.retention import Cleaned
 
-VARIABLE = "DATAPALLAS_DATABASE"
 FILE = Path("data", "outbox.db")
 
 
@@ -71,6 +76,21 @@ class Outbox:
         )
         return accept(self.database, job, items)
 
+    def clean(self, *, days: float | None = None, dry_run: bool = False, end: Event | None = None) -> Cleaned:
+        """Delete what is done and older than the settings say, or than `days`; with `dry_run`, say what that would be.
+
+        In short steps, so that sending never waits; `end` stops it between two. Raises ConfigurationError, StorageError.
+        """
+        from datapallas.home.settings import outbox_settings
+        from datapallas.outbox.retention import Keeping, clean
+
+        if days is None:
+            settings = outbox_settings(self._home.root)
+            keeping = Keeping(content=settings.content_days, rows=settings.rows_days)
+        else:
+            keeping = Keeping(content=days, rows=days)
+        return clean(self.database, keeping, dry_run=dry_run, end=end)
+
     def courier(self) -> Courier:
         """What drains it."""
         return Courier(self.database, self.room)
@@ -81,10 +101,14 @@ class Outbox:
 
 
 class HomeMailroom:
-    """Connections, for the courier; read anew for each session, so that a change is noticed."""
+    """Connections, for the courier; read anew for each session, so that a change is noticed.
 
-    def __init__(self, home: Home) -> None:
+    `watch` is shown the dialogue of every session, secrets masked.
+    """
+
+    def __init__(self, home: Home, watch: Callable[[str, str], None] | None = None) -> None:
         self._home = home
+        self._watch = watch
         self._lock = threading.Lock()
         self._logins: dict[str, tuple[str, LoginSource]] = {}
 
@@ -103,11 +127,14 @@ class HomeMailroom:
 
     def transport(self, code: str) -> MailTransport:
         """A way out with one session."""
-        return choose(self._home.folder.load(code), self._login(code), Options(sessions=1))
+        return choose(self._home.folder.load(code), self._login(code), Options(sessions=1, watch=self._watch))
 
     def _login(self, code: str) -> LoginSource:
-        """One for all sessions of a connection, so that a run asks the provider once; a new one when it was changed."""
-        mark = self.mark(code)
+        """One for all sessions of a connection, so that a run asks the provider once; a new one when it was changed.
+
+        A refresh changes the stored token and its dates, and nothing that a session signs in with.
+        """
+        mark = _settings(self._home.folder.load(code)) or self.mark(code)
         with self._lock:
             known = self._logins.get(code)
             if known is None or known[0] != mark:
@@ -122,3 +149,12 @@ class HomeMailroom:
         """Changes when the connection's file does: a setting, a password, a new sign-in."""
         entry = self._home.folder.store.find(code)
         return fingerprint(entry.data.decode("latin-1"))
+
+
+def _settings(connection: Connection) -> str:
+    """Changes with the settings of a connection one signs in to; empty for others."""
+    client = connection.credential
+    if not isinstance(client, OAuth2Client):
+        return ""
+    bare = dataclasses.replace(client, refresh_token=None, issued_at="", granted_scope="")
+    return fingerprint(repr(dataclasses.replace(connection, credential=bare)))

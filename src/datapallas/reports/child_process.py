@@ -189,6 +189,10 @@ def _environment(scratch: Path) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
         "MALLOC_ARENA_MAX": "2",  # each arena reserves 64 MB of the address space that is limited
+        # Every document takes and gives back some MB; keeping them saves a twelfth of Typst's time.
+        "MALLOC_TRIM_THRESHOLD_": str(128 * 1024 * 1024),
+        "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
+        "MALLOC_TOP_PAD_": str(16 * 1024 * 1024),
         "RAYON_NUM_THREADS": "1",  # one process a core is parallel enough
         "http_proxy": _NOWHERE,
         "https_proxy": _NOWHERE,

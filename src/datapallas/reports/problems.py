@@ -1,6 +1,7 @@
 """What is wrong with a list, found before anything is sent: addresses, duplicates, empty values, too many recipients.
 
-Must stay true: it costs no more memory for a million recipients than for a thousand; it only looks, and what it lets
+Must stay true: it costs no more memory for a million recipients than for a thousand; all problems are counted, also
+those that are not kept; it only looks, and what it lets
 pass is checked again when the message is made.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
 from typing import TYPE_CHECKING
 
 from datapallas.errors import AddressError
@@ -37,44 +39,67 @@ class Check:
         sinks: where reading and grouping leave their problems; they are told in between.
 
     Attributes:
-        recipients: how many there were, those with problems among them.
-        errors: how many errors in all.
-        warnings: how many warnings.
+        recipients: how many there were so far, those with problems among them.
     """
 
     def __init__(self, report: Report, columns: Sequence[str] = (), sinks: Sequence[Sink] = ()) -> None:
-        self.recipients = self.errors = self.warnings = 0
+        self.recipients = self._errors = self._warnings = 0
+        self._early: list[Problem] = []
         self._report, self._columns, self._sinks = report, columns, sinks
         self._ragged = report.rows is not None and report.rows.kind is Kind.JSONL
         self._texts = Texts(report)
 
+    @property
+    def errors(self) -> int:
+        """How many errors so far."""
+        return self._errors + sum(sink.errors for sink in self._sinks)
+
+    @property
+    def warnings(self) -> int:
+        """How many warnings so far."""
+        return self._warnings + sum(sink.warnings for sink in self._sinks)
+
     def problems(self, results: Iterable[tuple[Recipient, Rendered | Problem]]) -> Iterator[Problem]:
         """Each problem, in the order of the list; `results` need hold no more than envelopes."""
-        for problem in self._all(results):
-            if problem.severity is Severity.ERROR:
-                self.errors += 1
-            else:
-                self.warnings += 1
-            yield problem
-
-    def _all(self, results: Iterable[tuple[Recipient, Rendered | Problem]]) -> Iterator[Problem]:
-        if self._columns and not self._ragged:
-            yield from self._texts.strangers(self._columns)
+        yield from self._counted(self._before())
         with contextlib.closing(_Seen()) as seen:
             for recipient, made in results:
-                yield from self._found_meanwhile()
+                yield from self._read_before(recipient.rows[0].number)
                 self.recipients += 1
-                if self.recipients - 1 == self._report.limits.recipients > 0:
-                    text = f"There are more than the {self._report.limits.recipients:,} recipients that [limits] allows."
-                    yield error("limit", text, recipient.place)
-                yield from [made] if isinstance(made, Problem) else self._of_one(recipient, made, seen)
-        yield from self._found_meanwhile()
+                yield from self._counted(self._of_recipient(recipient, made, seen))
+        yield from self._read_before(None)
         if not self.recipients and not self.errors:
-            yield warning("row", "There are no rows, so nobody would get anything.")
+            yield from self._counted([warning("row", "There are no rows, so nobody would get anything.")])
 
-    def _found_meanwhile(self) -> Iterator[Problem]:
+    def _counted(self, problems: Iterable[Problem]) -> Iterator[Problem]:
+        for problem in problems:
+            if problem.severity is Severity.ERROR:
+                self._errors += 1
+            else:
+                self._warnings += 1
+            yield problem
+
+    def _before(self) -> Iterator[Problem]:
+        if self._columns and not self._ragged:
+            yield from self._texts.strangers(self._columns)
+
+    def _read_before(self, number: int | None) -> Iterator[Problem]:
+        """What reading and grouping found in the rows before this one; they are some rows ahead."""
         for sink in self._sinks:
-            yield from sink.take()
+            self._early += sink.take()
+        if not self._early:
+            return
+        self._early.sort(key=lambda problem: problem.number or sys.maxsize)
+        while self._early and (number is None or 0 < self._early[0].number <= number):
+            yield self._early.pop(0)
+
+    def _of_recipient(self, recipient: Recipient, made: Rendered | Problem, seen: _Seen) -> Iterator[Problem]:
+        if self.recipients - 1 == self._report.limits.recipients > 0:
+            text = (
+                f"There are more than the {self._report.limits.recipients:,} recipients that [limits] allows."
+            )
+            yield error("limit", text, recipient.place)
+        yield from [made] if isinstance(made, Problem) else self._of_one(recipient, made, seen)
 
     def _of_one(self, recipient: Recipient, made: Rendered, seen: _Seen) -> Iterator[Problem]:
         place, key = recipient.place, recipient.key

@@ -186,9 +186,12 @@ class Renderer:
             raise Ended("it answered with something else") from None
         for document in (*rendered.documents, *rendered.inline):
             # Checked again here: a template that took its process over must not choose what is attached.
-            if document.path is not None and not any(place.holds(document.path) for place in self._places):
+            if document.path is not None and not self._may_use(document.path):
                 raise Ended(f"it named {document.path.name}, which the report may not use")
         return rendered
+
+    def _may_use(self, path: Path) -> bool:
+        return path == path.resolve() and any(place.holds(path) for place in self._places)
 
     def _check(self) -> None:
         if len(self._in_a_row) >= IN_A_ROW:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from datapallas.reports.model import Source
     from datapallas.reports.rows.base import Rows
+    from datapallas.reports.rows.files import DataFile
 
 __all__ = ["open_rows"]
 
@@ -46,17 +47,21 @@ def open_rows(
         with sql_rows(source, folder, after) as rows:
             yield rows
         return
-    with opened(source, folder, stdin) as file:
-        match source.kind:
-            case Kind.CSV:
-                from datapallas.reports.rows.delimited import DelimitedRows
+    with opened(source, folder, stdin) as file, contextlib.closing(_rows(file, source, after)) as rows:
+        yield rows
 
-                yield DelimitedRows(file, source, after)
-            case Kind.EXCEL:
-                from datapallas.reports.rows.excel import ExcelRows
 
-                yield ExcelRows(file, source, after)
-            case Kind.JSONL:
-                from datapallas.reports.rows.jsonl import JsonRows
+def _rows(file: DataFile, source: Source, after: int) -> Rows:
+    match source.kind:
+        case Kind.EXCEL:
+            from datapallas.reports.rows.excel import ExcelRows
 
-                yield JsonRows(file, source, after)
+            return ExcelRows(file, source, after)
+        case Kind.JSONL:
+            from datapallas.reports.rows.jsonl import JsonRows
+
+            return JsonRows(file, source, after)
+        case _:
+            from datapallas.reports.rows.delimited import DelimitedRows
+
+            return DelimitedRows(file, source, after)

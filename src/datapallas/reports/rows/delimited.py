@@ -42,8 +42,8 @@ class DelimitedRows(Rows):
         sample = _from(head.decode(encoding.name, "replace"), source.header_row)
         self._layout = layout.find(sample, source.delimiter, whole=len(head) < encodings.SAMPLE)
         file.stream.seek(encoding.begin)
-        text = io.TextIOWrapper(file.stream, encoding.name, encoding.errors, newline="")
-        self._lines = _Lines(text, encoding, self._name)
+        self._text = io.TextIOWrapper(file.stream, encoding.name, encoding.errors, newline="")
+        self._lines = _Lines(self._text, encoding, self._name)
         self._lines.skip(self._layout.skip + source.header_row - 1)
         if csv.field_size_limit() < MAX_FIELD:  # the process's, not ours alone: raised, never lowered
             csv.field_size_limit(MAX_FIELD)
@@ -53,7 +53,15 @@ class DelimitedRows(Rows):
             "delimiter": _NAMES.get(mark, mark),
         }
         self._records = self._read()
-        self.columns = self._header()
+        try:
+            self.columns = self._header()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Leave the file open, which is not ours to close."""
+        self._text.detach()
 
     def __iter__(self) -> Iterator[Row]:
         columns, width, lines = self.columns, len(self.columns), self._lines
