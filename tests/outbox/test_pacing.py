@@ -113,3 +113,12 @@ def test_limits_are_the_providers_unless_somebody_says_otherwise() -> None:
     assert preset(Connection(code="eml-a", server=Server(host="smtp.gmail.com"))) == GMAIL
     assert preset(Connection(code="eml-a", server=Server(host="mail.example"))) == UNLIMITED
     assert OwnLimits(per_day=5).over(EXCHANGE) == Limits(sessions=3, per_minute=29, per_day=5)
+
+
+def test_a_window_is_what_the_disk_makes_worth_while() -> None:
+    """Results are written together only where nothing limits the pace, the server is fast and the disk is not."""
+    fast, slow = pacing.Speed(0.001, 0.01), pacing.Speed(0.02, 0.002)
+    assert pacing.window(0.0, fast) == 20 and pacing.window(0.0, slow) == 1
+    assert pacing.window(0.0, pacing.Speed(0.0001, 0.1)) == pacing.WINDOW
+    assert pacing.window(2.0, fast) == 1 and pacing.window(0.0, pacing.Speed()) == 1
+    assert pacing.window(0.0, pacing.Speed(10.0, 100.0)) == 1
