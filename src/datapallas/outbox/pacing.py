@@ -104,9 +104,13 @@ def faster(slow: float) -> float:
     return max(1.0, slow / 2)
 
 
-def backoff(step: int, chance: float) -> float:
-    """Seconds to leave a server alone after `step` (0, 1, ...) failures in a row; `chance` in [0, 1) spreads workers."""
-    return float(min(MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(step, 10)) * (0.75 + chance / 2))
+def backoff(step: int, chance: float, asked: float = 0.0) -> float:
+    """Seconds to leave a server alone after `step` (0, 1, ...) failures in a row; `chance` in [0, 1) spreads workers.
+
+    Never less than it `asked` for, as long as that is no more than twice MAX_BACKOFF: then it is asked again.
+    """
+    own = float(min(MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(step, 10)) * (0.75 + chance / 2))
+    return max(own, min(asked, 2 * MAX_BACKOFF))
 
 
 def retry_delay(waited: float, chance: float, lifetime: float) -> float | None:

@@ -113,7 +113,7 @@ class Noting:
             until = now
         elif verdict.throttled:
             if row.backoff_until <= now:  # else another session has said so already
-                until = now + pacing.backoff(row.backoff_step, self._result.chance)
+                until = now + pacing.backoff(row.backoff_step, self._result.chance, verdict.after)
                 values = {"backoff_until": until, "backoff_step": row.backoff_step + 1}
                 if verdict.slower:
                     values["slow"] = pacing.slower(row.slow)
