@@ -9,6 +9,7 @@ whose business is it (its class), does it pass by itself (`transient`), what doe
     ├── MessageError                 65  this message cannot be sent by anyone
     │   ├── AddressError                 an address that is not one
     │   └── AttachmentError              a file that is not there, or not readable
+    ├── RowsError                    65  the rows of a report cannot be read; file, line and reason
     ├── ConfigurationError           78  a file, a setting or a key must be changed by a person
     │   ├── UnknownConnection            no connection has this code; the known ones are named
     │   ├── NoDefaultConnection          none, or more than one, where one is needed
@@ -88,6 +89,12 @@ class AttachmentError(MessageError):
     """An attachment that is missing, unreadable, or that changed while it was read."""
 
     code = "attachment"
+
+
+class RowsError(DataPallasError):
+    """The rows of a report cannot be read at all. Facts: `file`, `line` (from 1, or empty), `reason`, `case`."""
+
+    code, exit_code = "rows", EX_DATAERR
 
 
 class ConfigurationError(DataPallasError):
@@ -181,15 +188,9 @@ class TokenRefused(DataPallasError):
     )
     TEMPORARY: ClassVar[frozenset[str]] = frozenset({"server_error", "temporarily_unavailable", "slow_down"})
     CONFIGURATION: ClassVar[frozenset[str]] = frozenset(
-        {
-            "invalid_client",
-            "invalid_request",
-            "invalid_scope",
-            "invalid_target",
-            "unauthorized_client",
-            "unsupported_grant_type",
-        }
-    )
+        {"invalid_client", "invalid_request", "invalid_scope", "invalid_target", "unauthorized_client",
+         "unsupported_grant_type"}
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - the fields of one answer
         self,

@@ -95,7 +95,7 @@ class Storm(Stage):
                 return b"451 4.7.500 Server busy"
         return default
 
-    @property  # type: ignore[override]
+    @property
     def die_after_body(self) -> int:
         lost = self._chance.random() < self.faults.lost
         if lost:

@@ -18,7 +18,7 @@ from datapallas.connection.model import OAuth2Client, Provider
 from datapallas.diagnosis.explain import explain
 from datapallas.errors import ConfigurationError, DataPallasError, Parked, StorageError
 from datapallas.home import Home
-from datapallas.home.keep_alive import FIRST_LOOK, LOOK, Keeper, Outcome, alone, exit_code, keep, warn
+from datapallas.home.keep_alive import Keeper, Outcome, alone, exit_code, keep, warn
 from datapallas.home.settings import warning_settings
 from datapallas.home.warnings import Notice, notices, remembered
 from datapallas.oauth.clock import iso
@@ -63,18 +63,15 @@ def refreshes(sandbox: Sandbox) -> int:
 
 
 def kept_for(days: float, home: Home, clock: FakeClock, each: Callable[[], None] = lambda: None) -> list[str]:
-    """What a served page logs in so many days; six hours pass between two looks, so that the test is quick."""
+    """What a keeper logs in so many days; six hours pass between two looks, so that the test is quick."""
     end, said = clock.ran + days * DAY, list[str]()
-
-    def pause(seconds: float) -> bool:
-        clock.run(max(seconds, DAY / 4))
+    keeper = Keeper(home, said.append)
+    while True:
+        clock.run(DAY / 4)
         each()
-        return clock.ran > end
-
-    keeper = Keeper(home, said.append, pause)
-    keeper.start()
-    keeper.join(300)
-    return said
+        if clock.ran > end:
+            return said
+        keeper.look()
 
 
 def test_a_sign_in_outlives_its_ninety_days(home: Home, sandbox: Sandbox, clock: FakeClock) -> None:
@@ -170,23 +167,14 @@ def test_one_at_a_time(home: Home, sandbox: Sandbox, clock: FakeClock) -> None:
     assert said == [] and refreshes(sandbox) == 0
 
 
-def test_a_page_looks_after_a_minute_then_hourly_and_ends_at_once(home: Home) -> None:
-    """The first look comes a minute after the start; closing ends the wait."""
-    waits: list[float] = []
-
-    def pause(seconds: float) -> bool:
-        waits.append(seconds)
-        return len(waits) > 2
-
-    keeper = Keeper(home, print, pause)
-    keeper.start()
-    keeper.join(20)
-    assert waits == [FIRST_LOOK, LOOK, LOOK]
-    real = Keeper(home, print)
-    real.start()
-    real.close()
-    real.join(20)
-    assert not real._thread.is_alive()
+def test_an_end_is_not_held_up(home: Home, sandbox: Sandbox, clock: FakeClock) -> None:
+    """A server that is to end finishes the connection in hand, and begins no other."""
+    for code in ("eml-a", "eml-b"):
+        stored(home, sandbox, code)
+    clock.run(10 * DAY)
+    said: list[str] = []
+    Keeper(home, said.append).look(lambda: bool(said))
+    assert said == ["keep-alive: eml-a refreshed"] and refreshes(sandbox) == 1
 
 
 # Warnings

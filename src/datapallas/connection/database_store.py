@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from datapallas.connection import record as records
 from datapallas.connection.database import Link, LinkLost
+from datapallas.connection.file_store import sealed_reports
 from datapallas.connection.lease import END, LEASE, Lease, Leases, tell
 from datapallas.connection.store import Entry, Lent, entry_of, unknown
 from datapallas.errors import ConfigurationError
@@ -96,12 +97,13 @@ class DatabaseStore:
             yield records.from_text(text)
 
     def sealed_texts(self) -> list[tuple[Path, bytes | None]]:
-        """Rows with sealed values."""
+        """Rows with sealed values, and the files of reports."""
         rows = self.link.ask(
             "select name, data, coalesce(access, '') from connections order by name collate \"C\""
         )
         texts = [(FOLDER / name, bytes(data) + access.encode()) for name, data, access in rows]
-        return [(path, text) for path, text in texts if b"ENC(v" in text]
+        found: list[tuple[Path, bytes | None]] = [(path, text) for path, text in texts if b"ENC(v" in text]
+        return found + sealed_reports(self.root)
 
     def own_paths(self) -> list[Path]:
         """Only the folder for locks and keys."""

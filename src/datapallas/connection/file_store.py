@@ -266,9 +266,18 @@ class _Place:
 
 
 def sealed_texts(root: Path) -> list[tuple[Path, bytes | None]]:
-    """Connection files of a home with values sealed by this product; None for one that cannot be read."""
+    """Files of connections and reports with values sealed by this product; None for one that cannot be read."""
+    return _sealed_in(root, "connections/*.xml*") + sealed_reports(root)
+
+
+def sealed_reports(root: Path) -> list[tuple[Path, bytes | None]]:
+    """Those of reports, which are files of the home wherever the connections are."""
+    return _sealed_in(root, "reports/*/report.toml*")
+
+
+def _sealed_in(root: Path, pattern: str) -> list[tuple[Path, bytes | None]]:
     found: list[tuple[Path, bytes | None]] = []
-    for path in sorted((root / "config" / "connections").glob("*.xml*")):
+    for path in sorted((root / "config").glob(pattern)):
         try:
             data = path.read_bytes() if path.is_file() else b""
         except OSError:  # no new key beside it

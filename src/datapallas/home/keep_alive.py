@@ -9,7 +9,6 @@ Must stay true:
 from __future__ import annotations
 
 import dataclasses
-import threading
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from datapallas.oauth.status import Status
 
 IDLE_DAYS = 7.0
-FIRST_LOOK, LOOK = 60.0, 3600.0  # seconds
-RETRY = DAY  # seconds a served page waits before it asks a provider again that refused
+RETRY = DAY  # seconds a keeper waits before it asks a provider again that refused
 
 
 class Outcome(StrEnum):
@@ -175,49 +173,20 @@ def alone(home: Home) -> AbstractContextManager[None]:
 
 
 class Keeper:
-    """Does it in the background of a served page: a minute after the start, then once an hour.
+    """Does it in the background, for the engine of a server or a worker, which asks once an hour."""
 
-    `pause` waits for some seconds and says whether it is time to end; tests move a clock with it.
-    """
-
-    def __init__(
-        self, home: Home, log: Callable[[str], None], pause: Callable[[float], bool] | None = None
-    ) -> None:
+    def __init__(self, home: Home, log: Callable[[str], None]) -> None:
         self._home, self._log = home, log
-        self._ended = threading.Event()
-        self._pause = pause or self._ended.wait
         self._not_before: dict[str, float] = {}  # code to wall seconds
         self._quiet_until: dict[str, float] = {}
-        self._thread = threading.Thread(target=self._run, name="keep-alive", daemon=True)
 
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """End; what is being refreshed is stored first, by a thread of its own."""
-        self._ended.set()
-
-    def join(self, seconds: float) -> None:
-        """Wait for the end."""
-        self._thread.join(seconds)
-
-    def _run(self) -> None:
-        seconds = FIRST_LOOK
-        while not self._pause(seconds) and not self._ended.is_set():
-            seconds = LOOK
-            try:
-                self.look()
-            except DataPallasError as problem:
-                self._log(f"keep-alive: {problem.message}")
-
-    def look(self) -> None:
-        """Once: refresh what is idle, warn, and say what failed."""
+    def look(self, ended: Callable[[], bool] = lambda: False) -> None:
+        """Once: refresh what is idle, warn, and say what failed; no further when `ended` says so."""
         try:
             with alone(self._home):
                 for kept in keep(self._home, skip=self._too_early):
                     self._noted(kept)
-                    if self._ended.is_set():
+                    if ended():
                         return
                 for way, problem in warn(self._home, lambda notice: self._log(notice.sentence)):
                     self._log(f"warning not told by {way}: {problem.message}")

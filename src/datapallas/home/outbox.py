@@ -23,7 +23,8 @@ from datapallas.outbox.database import Database
 from datapallas.outbox.limits import UNLIMITED, preset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from threading import Event
 
     from datapallas.connection.model import Connection
     from datapallas.home import Home
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from datapallas.mail.transport import LoginSource, MailTransport
     from datapallas.outbox.accept import Accepted
     from datapallas.outbox.limits import Limits
+    from datapallas.outbox.retention import Cleaned
 
 FILE = Path("data", "outbox.db")
 
@@ -74,6 +76,21 @@ class Outbox:
         )
         return accept(self.database, job, items)
 
+    def clean(self, *, days: float | None = None, dry_run: bool = False, end: Event | None = None) -> Cleaned:
+        """Delete what is done and older than the settings say, or than `days`; with `dry_run`, say what that would be.
+
+        In short steps, so that sending never waits; `end` stops it between two. Raises ConfigurationError, StorageError.
+        """
+        from datapallas.home.settings import outbox_settings
+        from datapallas.outbox.retention import Keeping, clean
+
+        if days is None:
+            settings = outbox_settings(self._home.root)
+            keeping = Keeping(content=settings.content_days, rows=settings.rows_days)
+        else:
+            keeping = Keeping(content=days, rows=days)
+        return clean(self.database, keeping, dry_run=dry_run, end=end)
+
     def courier(self) -> Courier:
         """What drains it."""
         return Courier(self.database, self.room)
@@ -84,10 +101,14 @@ class Outbox:
 
 
 class HomeMailroom:
-    """Connections, for the courier; read anew for each session, so that a change is noticed."""
+    """Connections, for the courier; read anew for each session, so that a change is noticed.
 
-    def __init__(self, home: Home) -> None:
+    `watch` is shown the dialogue of every session, secrets masked.
+    """
+
+    def __init__(self, home: Home, watch: Callable[[str, str], None] | None = None) -> None:
         self._home = home
+        self._watch = watch
         self._lock = threading.Lock()
         self._logins: dict[str, tuple[str, LoginSource]] = {}
 
@@ -106,7 +127,7 @@ class HomeMailroom:
 
     def transport(self, code: str) -> MailTransport:
         """A way out with one session."""
-        return choose(self._home.folder.load(code), self._login(code), Options(sessions=1))
+        return choose(self._home.folder.load(code), self._login(code), Options(sessions=1, watch=self._watch))
 
     def _login(self, code: str) -> LoginSource:
         """One for all sessions of a connection, so that a run asks the provider once; a new one when it was changed.

@@ -9,28 +9,28 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
-from datapallas.home.keep_alive import Keeper
+from datapallas.home.runs import Running
 from datapallas.home.sending import Sending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from datapallas.home.home import Home
 
 
 class Worker:
-    """Drains the outbox and keeps sign-ins alive, until `stop`.
+    """Drains the outbox, runs reports and their schedules, and keeps sign-ins alive, until `stop`.
 
     Args:
         home: whose.
         tell: is told each failure that stops a part for a while.
-        log: is told in a sentence what keep-alive did.
+        log: is told in a sentence what happened.
     """
 
     def __init__(self, home: Home, tell: Callable[[BaseException], None], log: Callable[[str], None]) -> None:
         self._end = threading.Event()
         self._sending = Sending(home, tell, "worker")
-        self._keeper = Keeper(home, log)
+        self._running = Running(home, tell, log)
 
     def stop(self) -> None:
         """Ask it to end; returns at once."""
@@ -38,14 +38,5 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop`, or KeyboardInterrupt, which ends it in the same way."""
-        with self._parts(), contextlib.suppress(KeyboardInterrupt):
+        with self._sending, self._running, contextlib.suppress(KeyboardInterrupt):
             self._end.wait()
-
-    @contextlib.contextmanager
-    def _parts(self) -> Iterator[None]:
-        self._keeper.start()
-        try:
-            with self._sending:
-                yield
-        finally:
-            self._keeper.close()

@@ -61,7 +61,9 @@ class Source:
         sheet: of EXCEL, by name or number from 1; empty: the first.
         header_row: the row that names the columns, from 1.
         url: for SQL, SQLAlchemy's, without a password.
-        password: for SQL.
+        password: for SQL, when it is known already.
+        password_from: for SQL, where it comes from otherwise: `ENC(...)`, `env:NAME` or `file:PATH`. No secret, so that
+            a report can be passed between processes; `passwords.password_of` opens it when rows are read.
         query: for SQL.
         group_by: columns; rows that share them become one email. Empty: each row is one.
     """
@@ -74,6 +76,7 @@ class Source:
     header_row: int = 1
     url: str = ""
     password: Secret | None = None
+    password_from: str = ""
     query: str = ""
     group_by: tuple[str, ...] = ()
 
@@ -235,7 +238,10 @@ class Document:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """One recipient's email with everything filled in; nothing in it was checked as an address yet."""
+    """One recipient's email with everything filled in; nothing in it was checked as an address yet.
+
+    `inline`: images the HTML shows as `cid:NAME`, by their names.
+    """
 
     to: str
     cc: str = ""
@@ -246,6 +252,7 @@ class Rendered:
     text: str = ""
     html: str = ""
     documents: tuple[Document, ...] = ()
+    inline: tuple[Document, ...] = ()
 
 
 class Severity(enum.StrEnum):
@@ -260,10 +267,11 @@ class Problem:
     """Something found in the list or the templates before anything is sent.
 
     Attributes:
-        code: one word: address, missing, duplicate, size, template, document, row.
+        code: one word: address, missing, duplicate, limit, part, size, template, document, row, connection.
         text: one sentence for the person who keeps the list.
         place: where: `line 7`, `sheet Customers, row 7`; empty: everywhere.
         key: the recipient's; empty: none in particular.
+        number: of the row, where it is not the recipient's first one; 0: none in particular.
     """
 
     code: str
@@ -271,3 +279,4 @@ class Problem:
     severity: Severity = Severity.ERROR
     place: str = ""
     key: str = ""
+    number: int = 0

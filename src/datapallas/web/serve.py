@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from datapallas.errors import ConfigurationError
-from datapallas.home.keep_alive import Keeper
+from datapallas.home.runs import Running
 from datapallas.home.sending import Sending
 from datapallas.web import serving
 from datapallas.web.access import Access
@@ -43,6 +43,7 @@ END_SECONDS = 1
 
 def make_services(home: Home, settings: Settings, clock: Clock | None = None) -> Services:
     """What the routes work with, for a home; `clock` is how old sessions, links and tries are measured."""
+    from datapallas.home.outbox_desk import OutboxDesk
     from datapallas.home.sign_ins import SignIns
     from datapallas.home.test_emails import TestEmails
     from datapallas.home.trial import Trial
@@ -56,6 +57,7 @@ def make_services(home: Home, settings: Settings, clock: Clock | None = None) ->
         access=Access(home.root, clock),
         arrivals=Arrivals(clock or home.endpoint.clock),
         audit=Audit(home.root, clock),
+        desk=OutboxDesk(home),
     )
 
 
@@ -74,6 +76,7 @@ class Server(uvicorn.Server):
         await asyncio.to_thread(self._services.test_emails.close)
         await asyncio.to_thread(self._services.trial.close)
         await super().shutdown(sockets)
+        self._services.desk.close()
 
 
 def make_server(services: Services, wanted: Wanted) -> Server:
@@ -110,16 +113,11 @@ def serve(home: Home, wanted: Wanted, ready: Callable[[Services], None], ending:
         if place.settings.mode is Mode.SERVED:
             _needs_admin(services)
         server = make_server(services, wanted)
-        keeper = Keeper(home, _log)
-        sending = Sending(home, tell)
-        server.ending = _all(sending.stop, ending, keeper.close)
+        sending, running = Sending(home, tell), Running(home, tell, _log)
+        server.ending = _all(sending.stop, running.stop, ending)
         ready(services)  # the socket listens already: whoever comes now waits a moment
-        keeper.start()
-        try:
-            with sending, contextlib.suppress(KeyboardInterrupt):
-                server.run(sockets=[place.socket])
-        finally:
-            keeper.close()
+        with running, sending, contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[place.socket])
 
 
 def _all(*steps: Callable[[], None]) -> Callable[[], None]:

@@ -1,0 +1,97 @@
+"""`report history`: what ran, and what became of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datapallas.cli.options import current_home
+from datapallas.cli.output import json_option, note, say, show_json, show_table
+from datapallas.oauth.clock import iso
+
+if TYPE_CHECKING:
+    from datapallas.home.report_runs import ReportRuns
+    from datapallas.outbox.runs.records import Record
+
+_PROBLEMS = 1000
+
+
+@click.command("history", help="List the runs of reports, the newest first; of one run, what became of it.")
+@click.argument("what", metavar="[CODE|RUN]", default="")
+@click.option("--newest", type=click.IntRange(1), default=50, show_default=True, help="How many.")
+@json_option
+def history(as_json: bool, what: str, newest: int) -> None:  # noqa: FBT001
+    """A report's code, a run's id, or nothing for all runs."""
+    from datapallas.home.report_runs import open_runs
+    from datapallas.reports.folder import Reports
+
+    home = current_home()
+    with open_runs(home) as runs:
+        found = runs.history(what, newest=newest)
+        if what and not found:
+            if what not in Reports(home.root).codes():
+                _one(runs, what, as_json=as_json)
+                return
+            note(f"{what} has not run yet.")
+        if as_json:
+            show_json({"ok": True, "runs": [_facts(record) for record in found]})
+        elif found:
+            show_table(
+                ("RUN", "STATE", "BEGUN", "BY", "RECIPIENTS", "OUTCOMES"), [_row(one) for one in found]
+            )
+        elif not what:
+            note("No report has run yet.")
+
+
+def _one(runs: ReportRuns, run: str, *, as_json: bool) -> None:
+    from datapallas.cli.report_watch import say_summary
+
+    progress = runs.progress(run)
+    if as_json:
+        problems = list(runs.problems(run, limit=_PROBLEMS))
+        show_json({"ok": True, **progress.to_dict(), "problems": problems})
+        return
+    facts = progress.record.facts
+    say(
+        f"{facts.get('name') or progress.record.subject} through {facts.get('connection', '?')}, {_by(progress.record)}"
+    )
+    say_summary(runs, progress)
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    counts: dict[str, int] = record.facts.get("outcomes", {})
+    words = [f"{count:,} {fate}" for fate, count in counts.items() if count]
+    failed = int(record.facts.get("failed", 0))
+    words += [f"{failed:,} not sent"] if failed else []
+    words += [record.problem.message] if record.problem and not words else []
+    total = record.facts.get("total")
+    return (
+        record.id,
+        record.state.value,
+        iso(record.created)[:16],
+        _by(record),
+        "" if total is None else f"{total:,}",
+        ", ".join(words),
+    )
+
+
+def _by(record: Record) -> str:
+    kind = "schedule" if "scheduled" in record.facts else "by hand"
+    return f"{kind}, test" if record.facts.get("test_to") else kind
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    return {
+        "run": record.id,
+        "report": record.subject,
+        "state": record.state.value,
+        "created": record.created,
+        "ended": record.ended,
+        "scheduled": "scheduled" in record.facts,
+        "test_to": record.facts.get("test_to", ""),
+        "recipients": record.facts.get("total"),
+        "not_sent": int(record.facts.get("failed", 0)),
+        "outcomes": record.facts.get("outcomes"),
+        "problem": record.problem.message if record.problem else "",
+    }

@@ -1,0 +1,135 @@
+"""`report schedule`: when a report runs by itself."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from datapallas.cli.options import current_home
+from datapallas.cli.output import json_option, note, say, show_json, show_table
+
+if TYPE_CHECKING:
+    from datapallas.home import Home
+    from datapallas.reports.model import Report, Schedule
+
+_NEXT = 5
+_LIST = "list"
+
+
+@click.command("schedule", help="Show or change when a report runs by itself; `list` shows all of them.")
+@click.argument("code", metavar="CODE|list")
+@click.option("--cron", metavar="EXPRESSION", help="Five fields: minute hour day month weekday.")
+@click.option("--time-zone", metavar="ZONE", help="Such as Europe/Berlin. Default: UTC.")
+@click.option(
+    "--missed",
+    type=click.Choice(["skip", "once", "all"]),
+    help="What to do about times that passed while nothing ran. Default: once.",
+)
+@click.option("--off", is_flag=True, help="Do not run it by itself any more.")
+@json_option
+def schedule(  # noqa: PLR0913 - one for each option
+    code: str,
+    *,
+    cron: str | None,
+    time_zone: str | None,
+    missed: str | None,
+    off: bool,
+    as_json: bool,
+) -> None:
+    """Written into report.toml; whoever serves this home notices within a minute."""
+    home = current_home()
+    given = {"cron": cron, "time_zone": time_zone, "missed": missed}
+    changed = {name: value for name, value in given.items() if value is not None}
+    if off and changed:
+        raise click.UsageError("--off goes with none of the others.")
+    if code == _LIST:
+        if off or changed:
+            raise click.UsageError("`list` takes no options.")
+        _list(home, as_json=as_json)
+        return
+    from datapallas.reports.folder import Reports
+
+    report = Reports(home.root).load(code)
+    if off or changed:
+        report = _saved(home, report, None if off else changed)
+    _show(report, as_json=as_json)
+
+
+def _saved(home: Home, report: Report, changed: dict[str, str] | None) -> Report:
+    import dataclasses
+
+    from datapallas.reports.folder import Reports
+    from datapallas.reports.model import Missed, Schedule
+    from datapallas.reports.scheduling import with_schedule
+
+    found: Schedule | None = None
+    if changed is not None:
+        if report.schedule is None and "cron" not in changed:
+            raise click.UsageError("Give --cron: the report has no schedule yet.")
+        base = report.schedule or Schedule(cron="")
+        found = dataclasses.replace(
+            base,
+            cron=changed.get("cron", base.cron),
+            time_zone=changed.get("time_zone", base.time_zone),
+            missed=Missed(changed.get("missed", base.missed.value)),
+        )
+    reports = Reports(home.root)
+    return reports.save(report.code, with_schedule(reports.text(report.code), found))
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    times = _next(report)
+    found = report.schedule
+    if as_json:
+        facts = (
+            {"cron": found.cron, "time_zone": found.time_zone, "missed": found.missed.value} if found else {}
+        )
+        show_json({"ok": True, "report": report.code, "schedule": facts or None, "next": times})
+    elif found is None:
+        say(f"{report.code} does not run by itself.")
+    else:
+        from datapallas.outbox.runs import cron
+
+        say(f"{report.code}: {found.cron} in {found.time_zone}; missed: {found.missed.value}. It runs next:")
+        for at in times:
+            say(f"  {cron.words(at, found.time_zone)}")
+        note("A running `datapallas serve` or `datapallas worker` runs it.")
+
+
+def _next(report: Report) -> list[float]:
+    from datapallas.outbox.runs import cron
+
+    if report.schedule is None:
+        return []
+    upcoming = cron.upcoming(report.schedule.cron, report.schedule.time_zone, time.time())
+    return list(islice(upcoming, _NEXT))
+
+
+def _list(home: Home, *, as_json: bool) -> None:
+    from datapallas.errors import DataPallasError
+    from datapallas.outbox.runs import cron
+    from datapallas.reports.folder import Reports
+
+    reports = Reports(home.root)
+    rows: list[tuple[str, str, str, str]] = []
+    facts = []
+    for code in reports.codes():
+        try:
+            report = reports.load(code)
+        except DataPallasError:
+            rows.append((code, "", "", f"cannot run: datapallas report check {code}"))
+            facts.append({"report": code, "usable": False, "cron": None, "next": []})
+            continue
+        times, found = _next(report), report.schedule
+        shown = cron.words(times[0], found.time_zone) if found and times else "not by itself"
+        rows.append((code, found.cron if found else "", found.missed.value if found else "", shown))
+        facts.append({"report": code, "usable": True, "cron": found.cron if found else None, "next": times})
+    if as_json:
+        show_json({"ok": True, "reports": facts})
+    elif rows:
+        show_table(("REPORT", "CRON", "MISSED", "NEXT"), rows)
+    else:
+        note("There are no reports.")

@@ -1,0 +1,178 @@
+"""A run while it goes on, and how it ended: a line that moves on a terminal, plain lines elsewhere.
+
+Must stay true: progress goes to stderr, the result to stdout; Ctrl-C ends the watching and leaves the run as it is.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from datapallas.cli.output import note, plain, say
+from datapallas.errors import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL, EX_UNAVAILABLE
+
+if TYPE_CHECKING:
+    from datapallas.home.report_runs import Progress, ReportRuns
+    from datapallas.outbox.runs.records import Record
+
+_WIDTH = 24
+_LEAST = 0.3  # seconds between two looks
+_LINES = 10.0  # seconds between two lines where there is no terminal
+_PATIENCE = 600.0  # seconds to wait when only those are left whom the server deferred
+_SHOWN = 20
+
+
+def watch(runs: ReportRuns, run: str, *, quiet: bool) -> Progress:
+    """Wait until nothing more happens by itself; the last state."""
+    bar = Bar(quiet=quiet)
+    deferred_since: float | None = None
+    while True:
+        began = time.monotonic()
+        progress = runs.progress(run)
+        bar.show(progress)
+        if finished(progress):
+            break
+        deferred_since = (deferred_since or began) if _only_deferred(progress) else None
+        if deferred_since is not None and began - deferred_since > _PATIENCE:
+            break
+        time.sleep(max(_LEAST, 4 * (time.monotonic() - began)))  # a million recipients take a while to count
+    bar.end()
+    return progress
+
+
+def finished(progress: Progress) -> bool:
+    """Whether waiting longer is of no use: it has ended, or its mailbox is paused."""
+    from datapallas.home.report_runs import over
+    from datapallas.outbox.runs.tables import State
+
+    paused = progress.mailbox is not None and bool(progress.mailbox.pause)
+    return over(progress.record) or (paused and progress.record.state is State.WAITING)
+
+
+def _only_deferred(progress: Progress) -> bool:
+    return bool(progress.open) and progress.outcomes.get("deferred") == progress.open
+
+
+class Bar:
+    """One line: how many are done, how fast, how long the rest takes."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._moves = sys.stderr.isatty()
+        self._quiet = quiet
+        self._said = self._began = time.monotonic()
+        self._first: int | None = None
+        self._length = 0
+
+    def show(self, progress: Progress) -> None:
+        """Draw it anew; without a terminal, a line every ten seconds."""
+        if self._quiet or (not self._moves and time.monotonic() - self._said < _LINES):
+            return
+        self._said = time.monotonic()
+        line = self._line(progress)
+        if not self._moves:
+            note(line)
+            return
+        sys.stderr.write("\r" + line.ljust(self._length))
+        sys.stderr.flush()
+        self._length = len(line)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if self._moves and not self._quiet and self._length:
+            note("")
+
+    def _line(self, progress: Progress) -> str:
+        from datapallas.outbox.estimate import duration
+
+        if not progress.total:
+            return f"{progress.record.state.value} ..."
+        sent = settled(progress)
+        if self._first is None:
+            self._first = sent
+        seconds = time.monotonic() - self._began
+        rate = (sent - self._first) / seconds if seconds > 1 else 0.0
+        share = sent / progress.total
+        bar = "#" * int(_WIDTH * share)
+        words = [f"[{bar:.<{_WIDTH}}] {sent:,} of {progress.total:,}"]
+        words += [f"{rate:,.1f}/s"] if rate else []
+        left = progress.mailbox.left.seconds if progress.mailbox and progress.open else 0.0
+        left = max(left, (progress.total - sent) / rate if rate else 0.0)
+        words += [f"{duration(left)} left"] if left and sent < progress.total else []
+        if progress.done < progress.total:
+            words.append(f"{progress.done:,} rendered")
+        return ", ".join(words)
+
+
+def settled(progress: Progress) -> int:
+    """Recipients that need nothing more: with an outcome, or with a problem. One email may have several addresses."""
+    share = progress.done - progress.failed
+    everybody = sum(progress.outcomes.values())
+    with_outcome = share * (everybody - progress.open) // everybody if everybody else 0
+    return progress.failed + int(with_outcome)
+
+
+def exit_code(progress: Progress) -> int:
+    """0: all accepted. 65: some had a problem. 69: some were refused. 75: some still wait."""
+    from datapallas.outbox.runs.tables import State
+
+    record, counts = progress.record, progress.outcomes
+    if record.state is State.STOPPED:
+        return record.problem.exit_code if record.problem else EX_CONFIG
+    if record.state is State.CANCELLED:
+        return EX_UNAVAILABLE
+    mailbox = progress.mailbox
+    if progress.open and mailbox is not None and mailbox.pause and mailbox.problem is not None:
+        return mailbox.problem.exit_code
+    if progress.open or record.state is not State.DONE:
+        return EX_TEMPFAIL
+    if any(count for fate, count in counts.items() if fate != "accepted"):
+        return EX_UNAVAILABLE
+    return EX_DATAERR if progress.failed else 0
+
+
+def say_summary(runs: ReportRuns, progress: Progress) -> None:
+    """The counts, and where the failures are."""
+    record = progress.record
+    words = [f"{count:,} {fate}" for fate, count in progress.outcomes.items() if count]
+    words += [f"{progress.failed:,} not sent for a problem"] if progress.failed else []
+    say(f"{record.id}: {record.state.value}: {', '.join(words) or 'nobody to send to'}.")
+    _say_problems(runs, record)
+    if any(count for fate, count in progress.outcomes.items() if fate not in {"accepted", "queued"}):
+        _say_recipients(runs, record.id)
+    mailbox = progress.mailbox
+    if progress.open and mailbox is not None and mailbox.pause:
+        say(f"{mailbox.code} is paused ({mailbox.pause}); `datapallas outbox status` says why.")
+    if record.problem is not None:
+        from datapallas.diagnosis.explain import explain
+
+        note(plain(explain(record.problem, {"run": record.id}).render()))
+
+
+def _say_problems(runs: ReportRuns, record: Record) -> None:
+    for number, one in enumerate(runs.problems(record.id, limit=_SHOWN + 1)):
+        if number == _SHOWN:
+            say(f"  ... more: datapallas report history {record.id} --json")
+            return
+        say_problem(one)
+
+
+def say_problem(one: dict[str, Any]) -> None:
+    """A line of a problem: where, who, what."""
+    where = f"{one['place']}: " if one["place"] else ""
+    who = f" (recipient {one['key']})" if one["key"] else ""
+    say(plain(f"  {one['severity']}: {where}{one['text']}{who}"))
+
+
+def _say_recipients(runs: ReportRuns, run: str) -> None:
+    from datapallas.outbox.overview import recipient_lines
+
+    shown = 0
+    for one in recipient_lines(runs.outbox.database, run, only_open_ends=True):
+        if one.outcome == "queued":
+            continue
+        if shown == _SHOWN:
+            say(f"  ... more: datapallas job show {run}")
+            return
+        shown += 1
+        say(plain(f"  {one.outcome:<9} {one.address}  {one.reply}").rstrip())

@@ -1,0 +1,220 @@
+"""Report runs for those who ask for them: begin, watch, resume, cancel; what ran and when it runs next.
+
+Must stay true: nothing is promised before `start`; a run that was started goes on whoever watches; the counts come
+from the outbox, which is the truth about mail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from datapallas.errors import DataPallasError, UsageError
+from datapallas.home import run_place
+from datapallas.home.report_prepare import Prepared, how_long, new_run_id, prepare
+from datapallas.home.report_steps import WORK, outcomes
+from datapallas.outbox import jobs, overview
+from datapallas.outbox.recovery import OPEN
+from datapallas.outbox.runs import cron
+from datapallas.outbox.runs.records import Record
+from datapallas.outbox.runs.tables import ENDED, State
+from datapallas.reports.folder import Reports
+from datapallas.reports.frozen import Frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from datapallas.home import Home
+    from datapallas.home.outbox import Outbox
+    from datapallas.outbox.estimate import Estimate
+    from datapallas.outbox.overview import MailboxLine
+    from datapallas.outbox.runs.records import Records
+    from datapallas.reports.model import Report
+    from datapallas.reports.run import Wanted
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        total: recipients; None as long as nobody has read the rows.
+        done: recipients that were promised or have a problem.
+        failed: those with a problem.
+        outcomes: how many recipients of the outbox's job there are of each fate.
+        mailbox: what they leave through, with its pause and how long the rest takes.
+    """
+
+    record: Record
+    total: int | None
+    done: int
+    failed: int
+    outcomes: dict[str, int]
+    mailbox: MailboxLine | None
+
+    @property
+    def open(self) -> int:
+        """Promised recipients without an outcome."""
+        return sum(self.outcomes.get(one.value, 0) for one in OPEN)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        record = self.record
+        return {
+            "run": record.id,
+            "report": record.subject,
+            "state": record.state.value,
+            "created": record.created,
+            "ended": record.ended,
+            "scheduled": "scheduled" in record.facts,
+            "connection": record.facts.get("connection", ""),
+            "test_to": record.facts.get("test_to", ""),
+            "recipients": self.total,
+            "done": self.done,
+            "not_sent": self.failed,
+            "outcomes": self.outcomes,
+            "open": self.open,
+            "problem": record.problem.message if record.problem else "",
+            "paused": self.mailbox.pause if self.mailbox else "",
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One report in a list. `flaw`: why it cannot be used; `next_at`: seconds since 1970, 0 when not scheduled."""
+
+    code: str
+    name: str
+    report: Report | None
+    flaw: DataPallasError | None
+    last: Record | None
+    next_at: float
+
+
+class ReportRuns:
+    """The runs of a home's reports."""
+
+    def __init__(self, home: Home, records: Records, outbox: Outbox) -> None:
+        self.home, self.records, self.outbox = home, records, outbox
+
+    def prepare(self, code: str, wanted: Wanted, stdin: BinaryIO | None = None) -> Prepared:
+        """Read the rows, copy what the run needs, look for problems. `start` begins it, `drop` forgets it."""
+        found = prepare(self.home, new_run_id(code), (code, wanted), stdin)
+        record = Record(
+            id=found.run,
+            work=WORK,
+            subject=code,
+            state=State.PREPARED,
+            place=run_place.place(self.home),
+            bound=True,
+            facts=found.facts,
+        )
+        self.records.add(record)
+        self.records.note(found.run, found.noted)
+        return found
+
+    def estimate(self, prepared: Prepared) -> Estimate:
+        """How long it will take."""
+        return how_long(self.outbox, str(prepared.facts["connection"]), prepared.recipients)
+
+    def start(self, run: str) -> None:
+        """Promise it; an engine does it. Raises UsageError when it has begun already."""
+        if not self.records.move(run, [State.PREPARED], State.QUEUED):
+            raise UsageError(f"The run {run} has begun already.", code="run-begun", run=run)
+
+    def begin(self, code: str, wanted: Wanted) -> str:
+        """Promise a run whose rows the engine reads; its id."""
+        record = Record(id=new_run_id(code), work=WORK, subject=code, facts={"wanted": wanted.to_dict()})
+        Reports(self.home.root).load(code)
+        self.records.add(record)
+        return record.id
+
+    def drop(self, run: str) -> None:
+        """Forget a run that was prepared only."""
+        if self.records.move(run, [State.PREPARED], State.CANCELLED):
+            self.records.delete([run])
+            self._frozen(run).remove()
+
+    def resume(self, run: str) -> Record:
+        """Go on with a run that stopped or was prepared; one that goes on anyway is left alone.
+
+        Raises UsageError: unknown, or ended for good.
+        """
+        record = self.records.load(run)
+        if record.state in {State.DONE, State.CANCELLED}:
+            raise UsageError(f"The run {run} is {record.state.value}.", code="run-ended", run=run)
+        if not self.records.move(run, [State.PREPARED], State.QUEUED):
+            self.records.again(run, [State.STOPPED], problem="", crashes=0, tries=0)
+        return record
+
+    def cancel(self, run: str) -> None:
+        """Promise nothing more and send nothing more of it. Raises UsageError."""
+        self.records.load(run)
+        alive = [state for state in State if state not in {State.DONE, State.CANCELLED}]
+        self.records.move(run, alive, State.CANCELLED, owner="")
+        with contextlib.suppress(UsageError):  # nothing was promised yet
+            jobs.cancel(self.outbox.database, run)
+        self._frozen(run).remove()
+
+    def progress(self, run: str) -> Progress:
+        """How far it is. Raises UsageError (code ``unknown-run``)."""
+        record = self.records.load(run)
+        facts = record.facts
+        connection = facts.get("connection", "")
+        lines = overview.mailbox_lines(self.outbox.database, self.outbox.room.known_limits)
+        return Progress(
+            record=record,
+            total=facts.get("total"),
+            done=int(facts.get("done", 0)),
+            failed=int(facts.get("failed", 0)),
+            outcomes=outcomes(self.outbox, run),
+            mailbox=next((line for line in lines if line.code == connection), None),
+        )
+
+    def problems(self, run: str, *, limit: int = 0) -> Iterator[dict[str, Any]]:
+        """What was found in the list and the templates."""
+        return self.records.noted(run, limit=limit)
+
+    def history(self, code: str = "", *, newest: int = 50) -> list[Record]:
+        """Runs, the newest first."""
+        return self.records.find(work=WORK, subject=code, newest=newest)
+
+    def lines(self, now: float) -> list[Line]:
+        """Every report, with its last run and its next one."""
+        reports = Reports(self.home.root)
+        return [self._line(reports, code, now) for code in reports.codes()]
+
+    def _line(self, reports: Reports, code: str, now: float) -> Line:
+        report, flaw, next_at = None, None, 0.0
+        try:
+            report = reports.load(code)
+        except DataPallasError as problem:
+            flaw = problem
+        if report is not None and report.schedule is not None:
+            schedule = report.schedule
+            next_at = next(cron.upcoming(schedule.cron, schedule.time_zone, now), 0.0)
+        last = next(iter(self.history(code, newest=1)), None)
+        name = report.name if report is not None else code
+        return Line(code=code, name=name, report=report, flaw=flaw, last=last, next_at=next_at)
+
+    def _frozen(self, run: str) -> Frozen:
+        return Frozen(run_place.folder(self.home, run))
+
+
+@contextlib.contextmanager
+def open_runs(home: Home) -> Iterator[ReportRuns]:
+    """The runs of a home, for a command."""
+    from datapallas.home.outbox import open_outbox
+
+    with (
+        contextlib.closing(open_outbox(home)) as outbox,
+        contextlib.closing(run_place.open_records(home)) as records,
+    ):
+        yield ReportRuns(home, records, outbox)
+
+
+def over(record: Record) -> bool:
+    """Whether nothing more happens by itself."""
+    return record.state in ENDED
