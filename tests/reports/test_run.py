@@ -21,7 +21,6 @@ from datapallas.outbox import overview, tables
 from datapallas.outbox.runs.tables import State
 from datapallas.reports.run import Wanted
 from mail.conftest import stage  # noqa: F401 - the fixture
-from outbox.conftest import server  # noqa: F401 - the fixture
 from reports.given import folder
 
 if TYPE_CHECKING:
