@@ -17,6 +17,7 @@ from datapallas.home.runs import Running
 from datapallas.home.schedules import Schedules, chores
 from datapallas.outbox.courier import draining
 from datapallas.outbox.runs import routines
+from datapallas.outbox.runs.records import Record
 from datapallas.outbox.runs.routines import Routine, make_due
 from datapallas.outbox.runs.tables import State
 from datapallas.reports.folder import Reports
@@ -152,9 +153,7 @@ def test_a_scheduled_run_that_stops_is_told(home: Home, opened: ReportRuns) -> N
     folder(home.root, report_toml=MINIMAL + DAILY)
     said: list[str] = []
     opened.records.add(
-        routines.Record(
-            id="letters-20261128-070000", work="report", subject="letters", facts={"scheduled": 1.0}
-        )
+        Record(id="letters-20261128-070000", work="report", subject="letters", facts={"scheduled": 1.0})
     )
     with Running(home, lambda problem: said.append(repr(problem)), said.append, lease=2.0):
         until(lambda: opened.records.find(State.STOPPED))
