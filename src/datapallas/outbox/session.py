@@ -21,7 +21,7 @@ from datapallas.outbox.tables import Doubt, jobs
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from datapallas.mail.transport import MailTransport
     from datapallas.outbox.claims import Claimed, Lease
@@ -71,7 +71,7 @@ class Wakes:
 
 
 class Session:
-    """One session, in a thread of its own. `run` returns when nothing is due any more, or it must stop."""
+    """One session; `steps` is its life."""
 
     def __init__(self, database: Database, room: Mailroom, lease: Lease, wakes: Wakes) -> None:
         self._database = database
@@ -85,10 +85,14 @@ class Session:
         self._calm = 0
         self._hold: frozenset[str] = frozenset()  # jobs whose doubts are left to a person
         self._renewed = time.monotonic()
+        self.idle = False  # it waits for something new
         self.sent = 0
 
-    def run(self) -> None:
-        """Drain. Raises what the database raises; the lease is given back in any case, unless it was lost."""
+    def steps(self) -> Iterator[float]:
+        """Drain until nothing is due any more, or it must stop; gives the seconds there is nothing to do for.
+
+        Raises what the database raises; the lease is given back in any case, unless it was lost.
+        """
         lost = False
         try:
             limits = self._room.limits(self._lease.mailbox)
@@ -98,12 +102,13 @@ class Session:
                 self._wakes.work.clear()
                 found = self._claim(limits)
                 if found.messages:
-                    self._send_all(found, limits)
+                    yield from self._send_all(found, limits)
                     idle = time.monotonic()
+                    yield 0.0  # others have waited
                 elif found.stop or self._over(found.wait, time.monotonic() - idle):
                     return
                 else:
-                    self._rest(found.wait)
+                    yield from self._rest(found.wait)
         except Fenced:
             lost = True  # whoever has it now looks after what was claimed
         except DataPallasError as error:
@@ -122,14 +127,18 @@ class Session:
         """Nothing is due, or not for so long that somebody else may have this thread."""
         return idle >= self._wakes.linger if wait is None else wait > LINGER
 
-    def _rest(self, wait: float | None) -> None:
+    def _rest(self, wait: float | None) -> Iterator[float]:
         """Wait for a moment that is known, or for something that is due. Looking writes nothing and wakes nobody."""
         if wait is not None:
-            self._wakes.end.wait(min(LINGER, max(0.005, wait)))
+            yield min(LINGER, max(0.005, wait))
             return
         until = time.monotonic() + 1.0
         while (left := until - time.monotonic()) > 0 and not self._wakes.end.is_set():
-            if self._wakes.work.wait(left):
+            self.idle = True  # first: whoever says that there is something new sees it, or is seen
+            if not self._wakes.work.is_set():
+                yield left
+            self.idle = False
+            if self._wakes.work.is_set():
                 self._wakes.work.clear()
                 with self._database.read() as tx:
                     if claims.anything_due(tx, self._lease, self._database.now(tx)):
@@ -142,14 +151,16 @@ class Session:
         self._renewed = time.monotonic()
         return found
 
-    def _send_all(self, claim: claims.Claim, limits: Limits) -> None:
+    def _send_all(self, claim: claims.Claim, limits: Limits) -> Iterator[float]:
         here = time.monotonic() - claim.now  # from the database's clock to ours
         claimed = claim.messages
         cases = self._cases(claimed)
         marked = claim.marked
         place = 0
         while place < len(claimed):
-            if not (self._in_time(claimed[place].at + here) if claim.paced else self._goes_on()):
+            if claim.paced:
+                yield from self._until(claimed[place].at + here)
+            if self._wakes.end.is_set() or (claim.paced and self._is_late(claimed[place].at + here)):
                 break
             if not marked:
                 results.handing(self._database, self._lease, claimed[place].row.id)
@@ -189,9 +200,6 @@ class Session:
         most = 1 if claim.paced else pacing.window(0.0, self._speed)
         return claims.alike([one.row for one in rest[:most]], most, self._hold)
 
-    def _goes_on(self) -> bool:
-        return not self._wakes.end.is_set()
-
     def _send_some(self, window: Sequence[Claimed], cases: dict[int, verdict.Case]) -> list[results.Result]:
         """Send what is noted as being handed over; ends early when something is wrong with the mailbox, or time is up."""
         sent: list[results.Result] = []
@@ -211,12 +219,14 @@ class Session:
                 break
         return sent
 
-    def _in_time(self, moment: float) -> bool:
-        """Wait for a reserved moment; False when it has passed, or the session must end."""
-        wait = moment - time.monotonic()
-        if wait > 0:
-            return not self._wakes.end.wait(wait)
-        return wait > -pacing.LATE and not self._wakes.end.is_set()
+    def _until(self, moment: float) -> Iterator[float]:
+        """Wait for a reserved moment, or the end."""
+        while (wait := moment - time.monotonic()) > 0 and not self._wakes.end.is_set():
+            yield wait
+
+    @staticmethod
+    def _is_late(moment: float) -> bool:
+        return moment - time.monotonic() <= -pacing.LATE
 
     def _send(self, row: Any, case: verdict.Case) -> verdict.Verdict:
         started = time.monotonic()
