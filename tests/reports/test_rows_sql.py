@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import os
 import sqlite3
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
 
-from datapallas.connection import file_store
-from datapallas.errors import ConfigurationError, DataPallasError, RowsError, Unreachable
+from datapallas.connection import keys
+from datapallas.errors import ConfigurationError, DataPallasError, KeyProblem, RowsError, Unreachable
 from datapallas.reports import definition
 from datapallas.reports.model import Kind, Source
 from datapallas.reports.passwords import password_of, seal
@@ -190,9 +192,7 @@ def test_an_unknown_database_is_told(place: Path) -> None:
         pass
 
 
-def test_a_sealed_password_opens_for_its_report_only(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sealed_password_opens_for_its_report_only(place: Path, tmp_path: Path) -> None:
     """A sealed password opens for its report, address and query, and for nothing else."""
     url, query = "postgresql://me@db.example/sales", "select * from people"
     sealed = seal(tmp_path, "letters", _source(url, query), Secret(PASSWORD)).text
@@ -213,10 +213,17 @@ def test_a_sealed_password_opens_for_its_report_only(
     other = folder(tmp_path, "other")
     with pytest.raises(DataPallasError, match="does not open"):
         password_of(source, other)
-    keyring = tmp_path / "data" / "keys" / "keyring.json"
-    assert keyring.exists() and file_store.sealed_texts(tmp_path) == []
-    (place / "report.toml").write_text(text)
-    assert [path for path, _ in file_store.sealed_texts(tmp_path)] == [place / "report.toml"]
+
+
+def test_a_lost_key_is_not_replaced_while_a_report_needs_it(place: Path, tmp_path: Path) -> None:
+    """A report with a sealed password counts: without its key no new one is made, which could not open it."""
+    source = _source("postgresql://db.example/sales", "select 1")
+    sealed = seal(tmp_path, "letters", source, Secret(PASSWORD)).text
+    (place / "report.toml").write_text(f'password = "{sealed}"')
+    (tmp_path / "data" / "keys" / "keyring.json").unlink()
+    with pytest.raises(KeyProblem) as caught:
+        keys.ensure(tmp_path, {})
+    assert caught.value.facts["case"] == "lost"
 
 
 def test_a_password_from_elsewhere(place: Path) -> None:
@@ -240,3 +247,35 @@ def test_dates_stay_dates(place: Path, server: Postgres) -> None:
     with open_rows(_source(_postgres(server), query), place) as rows:
         (row,) = rows
     assert dict(row.values) == {"d": dt.date(2026, 11, 28), "u": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}
+
+
+_MEASURE = """
+import pathlib, resource, sys
+from datapallas.reports.model import Kind, Source
+from datapallas.reports.rows import open_rows
+with open_rows(Source(kind=Kind.SQL, url=sys.argv[1], query=sys.argv[2]), pathlib.Path(sys.argv[3])) as rows:
+    assert sum(1 for _ in rows) == int(sys.argv[4])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+_MANY = (
+    "with recursive s(n) as (select 1 union all select n + 1 from s where n < {}) select n, '{}' as t from s"
+)
+
+
+def test_memory_does_not_grow_with_the_rows_of_a_query(place: Path, server: Postgres) -> None:
+    """A hundred times as many rows of a database take hardly more memory: they come as the server sends them."""
+    many = int(os.environ.get("DATAPALLAS_TEST_ROWS", "200000"))
+    for url in (_sqlite(place), _postgres(server)):
+        taken = []
+        for count in (2000, many):
+            words = [
+                sys.executable,
+                "-c",
+                _MEASURE,
+                url,
+                _MANY.format(count, "x" * 200),
+                str(place),
+                str(count),
+            ]
+            taken.append(int(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
+        assert taken[1] - taken[0] < 24

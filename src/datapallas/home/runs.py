@@ -7,6 +7,7 @@ of a fleet), and another takes its place when it ends; a broken report stops no 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import threading
 import time
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from datapallas.home import Home
     from datapallas.outbox.runs.engine import Engine
 
+LEASE = 15.0
+"""Seconds after which a machine of a fleet that said nothing is dead."""
 FIRST_LOOK = 60.0
 """Seconds after which it begins in a home that has no reports: sign-ins want to be kept alive."""
 _LOOK = 1.0  # seconds between two looks whether there is something to do, or whether our turn has come
@@ -41,15 +44,18 @@ class Running:
         log: Callable[[str], None],
         *,
         schedules: bool = True,
+        lease: float = LEASE,
     ) -> None:
         self._home, self._tell, self._log = home, tell, log
-        self._schedules = schedules
+        self._schedules, self._lease = schedules, lease
         self._ended = threading.Event()
         self._engine: Engine | None = None
         self._begun = time.monotonic()
         self._thread = threading.Thread(target=self._work, name="runs-home", daemon=True)
 
     def __enter__(self) -> Self:
+        # DBOS imports it in our thread; while it is being imported, SQL of any other thread would fail.
+        importlib.import_module("sqlalchemy.orm")
         self._thread.start()
         return self
 
@@ -94,7 +100,7 @@ class Running:
         from datapallas.home import run_place
         from datapallas.home.outbox import open_outbox
         from datapallas.home.report_steps import WORK, ReportSteps
-        from datapallas.home.schedules import Chores, Schedules
+        from datapallas.home.schedules import Chores, Schedules, tidy
         from datapallas.outbox.runs.engine import Engine, Work
 
         home, place = self._home, run_place.place(self._home)
@@ -111,8 +117,9 @@ class Running:
                 looks=reports.look,
                 tell=reports.stopped,
             )
-            with Engine(records, run_place.url(home), place, work) as engine:
+            with Engine(records, run_place.url(home), place, work, self._lease) as engine:
                 self._engine = chores.engine = engine
+                tidy(home, records)
                 try:
                     self._ended.wait()
                 finally:

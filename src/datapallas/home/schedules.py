@@ -6,11 +6,14 @@ and is told once, also over restarts and machines.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import time
 import zlib
 from typing import TYPE_CHECKING
 
-from datapallas.errors import DataPallasError
+from datapallas.errors import DataPallasError, UsageError
+from datapallas.home import run_place
 from datapallas.home.keep_alive import Keeper
 from datapallas.home.report_steps import WORK, tell_all
 from datapallas.home.warnings import Notice
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from datapallas.outbox.runs.records import Records, Task
 
 _CHORES_KEPT = 2 * 86_400.0  # seconds for which the runs of chores are remembered
+_UNBEGUN_KEPT = 86_400.0
 _REPORTS_KEPT = 400 * 86_400.0
 
 
@@ -100,7 +104,7 @@ class Chores:
     """What the chores do; `engine` is set while one runs."""
 
     def __init__(self, home: Home, records: Records, log: Callable[[str], None]) -> None:
-        self._records = records
+        self._home, self._records = home, records
         self._keeper = Keeper(home, log)
         self.engine: Engine | None = None
 
@@ -118,6 +122,30 @@ class Chores:
         old = [one for one in ended if one.ended and now - one.ended > kept[one.work == WORK]]
         if self.engine is not None and old:
             self.engine.forget(old)
+        tidy(self._home, self._records)
+
+
+def tidy(home: Home, records: Records) -> None:
+    """Delete the rows of runs that ended, and what was prepared and never begun: a killed process may leave both."""
+    try:
+        folders = [one for one in (home.root / run_place.FOLDERS).iterdir() if one.is_dir()]
+    except FileNotFoundError:
+        return
+    now = time.time()
+    for folder in folders:
+        with contextlib.suppress(OSError, UsageError):
+            old = now - folder.stat().st_mtime > _UNBEGUN_KEPT
+            try:
+                record = records.load(folder.name)
+            except UsageError:  # it is being prepared
+                if old:
+                    shutil.rmtree(folder, ignore_errors=True)
+                continue
+            if record.state is State.PREPARED and old:
+                records.move(record.id, [State.PREPARED], State.CANCELLED)
+                record = records.load(record.id)
+            if record.state in {State.DONE, State.CANCELLED}:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _told(code: str) -> str:

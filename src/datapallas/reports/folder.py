@@ -102,6 +102,21 @@ class Reports:
             files.replace(folder / FILE, text.encode())
         return report
 
+    def replace(self, code: str, before: str, text: str) -> None:
+        """Put `text` in the place of `before`, unchecked, unless somebody else has changed the file meanwhile.
+
+        Raises ConfigurationError (code `report-changed`), StorageError.
+        """
+        folder = self.folder(code)
+        with self._lock():
+            if self.text(code) != before:
+                raise ConfigurationError(
+                    f"The report {code} was changed by somebody else meanwhile.",
+                    code="report-changed",
+                    report=code,
+                )
+            files.replace(folder / FILE, text.encode())
+
     def create(self, code: str, sample: str = "", name: str = "") -> Report:
         """A new report from a sample (`samples()`; empty: a small one to start from), called `name`."""
         self._check_free(code)
