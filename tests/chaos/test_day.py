@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from mail.conftest import Stage, Taken
 
 HOUR = 3600.0
-BOXES, EACH = 50, 6
+BOXES, EACH = 50, 4
 PARKED, SMALL = "eml-7", "eml-8"
-"""The mailbox whose sign-in the provider refuses; the one that may send to three recipients a day."""
+"""The mailbox whose sign-in the provider refuses; the one that may send to two recipients a day."""
 
 
 class Clock:
@@ -81,7 +81,7 @@ class Offices(Office):
     parked: bool = True
 
     def limits(self, code: str) -> Limits:
-        return Limits(sessions=1, per_day=3) if code == SMALL else UNLIMITED
+        return Limits(sessions=1, per_day=2) if code == SMALL else UNLIMITED
 
     def transport(self, code: str) -> MailTransport:
         self.asked[code] += 1
@@ -128,9 +128,9 @@ def test_a_day_with_one_of_fifty_parked(
     thread = threading.Thread(target=courier.drain, kwargs={"forever": True})
     thread.start()
     try:
-        for _ in range(18):
+        for _ in range(12):
             settle(database, clock, {PARKED})
-            clock.at += 2 * HOUR
+            clock.at += 3 * HOUR
         settle(database, clock, {PARKED})
         left = [row for row in look.rows(database, tables.messages) if row.state != "done"]
         assert {row.mailbox for row in left} == {PARKED} and len(left) == EACH
@@ -148,5 +148,5 @@ def test_a_day_with_one_of_fifty_parked(
     assert len(stage.taken) == BOXES * EACH
     small = [at for at, who in stage.taken.at if who.startswith("p-8-")]
     assert len(small) == EACH
-    assert all(sum(at <= later < at + 24 * HOUR for later in small) <= 3 for at in small)
+    assert all(sum(at <= later < at + 24 * HOUR for later in small) <= 2 for at in small)
     database.close()

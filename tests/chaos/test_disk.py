@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,15 +18,15 @@ from datapallas.outbox.accept import Job, accept
 from datapallas.outbox.courier import Courier
 from datapallas.outbox.database import Database
 from mail.conftest import stage  # noqa: F401 - the fixture
-from outbox import look
+from outbox import look, postgres
 from outbox.office import CODE, Office, items
 from strangers.needs import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from mail.conftest import Stage
+    from outbox.postgres import Postgres
 
 JOB = Job(connection=CODE, id="november")
 
@@ -50,12 +52,11 @@ class Disk:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
+def disk() -> Iterator[Disk]:
     if os.geteuid() != 0:
         missing("a file system of its own needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(folder)]
+    folder = Path(tempfile.mkdtemp(prefix="datapallas-disk-"))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0755", "tmpfs", str(folder)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
         missing(f"tmpfs cannot be mounted here: {done.stderr.strip()}")
@@ -63,6 +64,43 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield Disk(folder)
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+        folder.rmdir()
+
+
+@pytest.fixture
+def server(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Postgres]:
+    """A PostgreSQL on that disk, made larger."""
+    programs = postgres.programs()
+    if programs is None:
+        missing(f"PostgreSQL is not installed: {postgres.ADVICE}")
+    subprocess.run(["mount", "-o", "remount,size=120m", str(disk.folder)], check=True)
+    monkeypatch.setattr("tempfile.tempdir", str(disk.folder))
+    with postgres.running(programs) as found:
+        yield found
+
+
+def test_postgresql_with_a_full_disk(disk: Disk, server: Postgres, stage: Stage) -> None:  # noqa: F811
+    """Nothing more is promised, what was is still there, and goes out when there is room: in part or not at all before."""
+    place = server.new()
+    database = Database(place)
+    accept(database, JOB, items(50))
+    disk.fill()
+    with pytest.raises(StorageError) as told:
+        accept(database, JOB, items(40000, first=100, text="x" * 400))
+    assert told.value.exit_code == 75
+    disk.free()
+    server.revive()
+    until = time.monotonic() + 30
+    while True:
+        try:
+            assert look.counts(database) == {"queued": 50}
+            break
+        except StorageError:
+            assert time.monotonic() < until
+            time.sleep(0.2)
+    Courier(database, Office(stage.port)).drain()
+    assert look.all_accepted(database, 50) and len(stage.taken) == 50
+    database.close()
 
 
 @pytest.mark.parametrize("leave", [0, 8192, 32768, 65536])
