@@ -26,9 +26,10 @@ from datapallas.outbox.verdict import Pause
 from datapallas.outbox.watch import watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from datapallas.outbox.database import Database
+    from datapallas.outbox.limits import Limits
     from datapallas.outbox.session import Mailroom
     from datapallas.outbox.turns import Turn
 
@@ -39,6 +40,7 @@ SESSIONS = 4000
 _POLL = 1.0  # seconds between two looks for what has become due
 _RAMP = 0.25  # seconds between two sessions of one mailbox: the first may be enough
 _BREATH = 0.05  # seconds between two looks while sessions run
+_TOGETHER = 50  # leases taken in one commit
 _SHARE = 5  # times as long as a look took: with a thousand mailboxes it takes a while
 _AGAIN = 2.0  # seconds to leave a database alone that did not answer
 _HOUSEKEEPING = 30.0
@@ -200,14 +202,15 @@ class Courier:
 
     def _start(self) -> bool:
         """Start sessions where there is work; True when one was started."""
-        started = False
         mine = collections.Counter(one.code for one in self._running)
-        for code, urgent in looking.work(self._database, self._only.job):
-            if len(self._running) >= SESSIONS or self._end.is_set():
+        found = looking.work(self._database, self._only.job)
+        codes = sorted(code for code, urgent in found if self._wanted(code, mine[code], more=urgent))
+        codes = codes[: max(0, SESSIONS - len(self._running))]
+        started = False
+        for at in range(0, len(codes), _TOGETHER):
+            if self._end.is_set():
                 break
-            if not self._wanted(code, mine[code], more=urgent):
-                continue
-            started |= self._session(code)
+            started |= self._sessions(codes[at : at + _TOGETHER])
         return started
 
     def _wanted(self, code: str, mine: int, *, more: bool) -> bool:
@@ -215,10 +218,31 @@ class Courier:
             return False
         return not mine or (more and time.monotonic() - self._begun.get(code, 0.0) > _RAMP)
 
-    def _session(self, code: str) -> bool:
-        owner = uuid.uuid4().hex
+    def _sessions(self, codes: Sequence[str]) -> bool:
+        """Start a session for each of these mailboxes that has a free slot; their leases are one commit."""
+        wanted = [(code, base) for code in codes if (base := self._base(code)) is not None]
+
+        def take(tx: sa.Connection) -> list[claims.Lease | None]:
+            now, job = self._database.now(tx), self._only.job
+            return [
+                claims.take_lease(
+                    tx, claims.Lease(code, uuid.uuid4().hex, seconds=self._lease, job=job), base, now
+                )
+                for code, base in wanted
+            ]
+
+        leases = self._database.together(take) if wanted else []
+        for (code, _), lease in zip(wanted, leases, strict=True):
+            if lease is None:
+                self._full[code] = time.monotonic() + _POLL
+            else:
+                self._session(lease)
+        return any(lease is not None for lease in leases)
+
+    def _base(self, code: str) -> Limits | None:
+        """What the provider allows; a connection that cannot be read pauses its mailbox."""
         try:
-            base = self._room.limits(code)
+            return self._room.limits(code)
         except DataPallasError as error:
             if (
                 error.transient
@@ -226,20 +250,15 @@ class Courier:
                 self._full[code] = time.monotonic() + _AGAIN
             else:
                 results.stop_for(self._database, code, error, Pause.CONFIGURATION, self._mark(code))
-            return False
-        wanted = claims.Lease(code, owner, seconds=self._lease, job=self._only.job)
-        lease = self._database.together(
-            lambda tx: claims.take_lease(tx, wanted, base, self._database.now(tx))
-        )
-        if lease is None:
-            self._full[code] = time.monotonic() + _POLL
-            return False
+            return None
+
+    def _session(self, lease: claims.Lease) -> None:
+        code = lease.mailbox
         self._begun[code] = time.monotonic()
         wakes = Wakes(threading.Event(), threading.Event(), self._linger, self._only.noted)
         session = Session(self._database, self._room, lease, wakes)
         turn = self._turns.start(session.steps(), lambda problem: self._ended(code, problem))
-        self._running.append(_Running(turn, owner, wakes, code, session))
-        return True
+        self._running.append(_Running(turn, lease.owner, wakes, code, session))
 
     def _ended(self, code: str, problem: BaseException | None) -> None:
         if isinstance(problem, DataPallasError):  # the whole outbox's trouble
