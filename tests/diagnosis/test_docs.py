@@ -12,7 +12,7 @@ import pytest
 
 import datapallas
 from datapallas import errors
-from datapallas.cli.app import AUDIT, CONNECTION, JOB, KEYS, OAUTH2, OUTBOX, TOKEN, USER, app
+from datapallas.cli.app import AUDIT, CONNECTION, JOB, KEYS, OAUTH2, OUTBOX, REPORT, TOKEN, USER, app
 from datapallas.connection.elements import ORDER
 from datapallas.connection.fields import FIELDS
 from datapallas.diagnosis.catalogue import fill, rows
@@ -77,6 +77,7 @@ def test_every_command_is_in_the_reference() -> None:
         "audit": AUDIT,
         "job": JOB,
         "outbox": OUTBOX,
+        "report": REPORT,
     }
     for group, table in groups.items():
         for name in table:

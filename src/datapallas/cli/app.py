@@ -74,6 +74,12 @@ OUTBOX = {
     "estimate": Entry("outbox:estimate", "Say how long so many recipients take through a connection."),
 }
 REPORT = {
+    "new": Entry("report:new", "Make a report: a small one to start from, or one of the samples."),
+    "list": Entry("report:list_", "List the reports, and what is wrong with those that cannot run."),
+    "check": Entry("report_check:check", "Read the whole list of a report and say what is wrong with it."),
+    "seal-password": Entry(
+        "report_seal_password:seal_password", "Seal the password of a report's database into its report.toml."
+    ),
     "run": Entry("report_run:run", "Send a report: one email to each recipient of its rows."),
     "resume": Entry("report_run:resume", "Go on with a run that stopped or was left, and watch it."),
     "history": Entry("report_history:history", "List the runs of reports; of one run, what became of it."),
@@ -151,6 +157,9 @@ app = Table(
             "Sign-ins and tests.",
         ),
         "oauth2": oauth2,
+        "report": Table(
+            "report", dict(REPORT), "Rows of a file or a database, each an email with its documents."
+        ),
         "outbox": Table(
             "outbox", dict(OUTBOX), "Mail that is promised, until every recipient has an outcome."
         ),

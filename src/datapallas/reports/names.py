@@ -28,12 +28,14 @@ class Use:
     Attributes:
         name: the column's.
         line: in the text, from 1.
-        optional: the text says itself what happens without it: `{% if name %}`, `name or "..."`, `default`.
+        optional: the text says itself what happens when it is empty: `{% if name %}`, `name or "..."`, `default`.
+        dispensable: the text says what happens when there is no such column: `default`, `is defined`.
     """
 
     name: str
     line: int
     optional: bool
+    dispensable: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,9 +69,10 @@ def uses(text: str) -> tuple[Use, ...]:
     tree = _environment().parse(text)
     free = meta.find_undeclared_variables(tree) - GIVEN - _ENVIRONMENT_NAMES
     found: dict[str, Use] = {}
-    optional = set(_optional(tree))
+    dispensable = set(_columns(_defaulted(tree), free))
+    optional = dispensable | set(_columns(_asked(tree), free))
     for name, line in _named(tree, free):
-        found.setdefault(name, Use(name, line, name in optional))
+        found.setdefault(name, Use(name, line, name in optional, name in dispensable))
     return tuple(found.values())
 
 
@@ -101,15 +104,25 @@ def _is_row(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Name) and node.name == "row"
 
 
-def _optional(tree: nodes.Template) -> Iterator[str]:
-    """The names a text asks about before it uses them."""
-    free = meta.find_undeclared_variables(tree)
+def _asked(tree: nodes.Template) -> list[nodes.Node]:
+    """What a text asks about before it uses it."""
     asked: list[nodes.Node] = [node.test for node in tree.find_all(nodes.If)]
     asked += [node.test for node in tree.find_all(nodes.CondExpr)]
-    asked += [node.left for node in tree.find_all(nodes.Or)]
-    asked += [f.node for f in tree.find_all(nodes.Filter) if f.name in {"default", "d"} and f.node]
-    asked += [test.node for test in tree.find_all(nodes.Test)]
-    for node in asked:
+    return [*asked, *(node.left for node in tree.find_all(nodes.Or))]
+
+
+def _defaulted(tree: nodes.Template) -> list[nodes.Node]:
+    """What a text has something else for, or asks for the existence of."""
+    found: list[nodes.Node] = [
+        test.node for test in tree.find_all(nodes.Test) if test.name in {"defined", "undefined"}
+    ]
+    return found + [
+        one.node for one in tree.find_all(nodes.Filter) if one.name in {"default", "d"} and one.node
+    ]
+
+
+def _columns(found: list[nodes.Node], free: set[str]) -> Iterator[str]:
+    for node in found:
         for part in (node, *node.find_all((nodes.Name, nodes.Getitem, nodes.Getattr))):
             if name := _column(part, free):
                 yield name

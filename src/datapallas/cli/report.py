@@ -1,0 +1,74 @@
+"""`report new`, `report list`: the reports of a home. The other commands are in modules of their own, `report_*`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from datapallas.cli.options import current_home
+from datapallas.cli.output import json_option, note, say, show_json, show_table
+
+if TYPE_CHECKING:
+    from datapallas.reports.folder import Reports
+
+code_argument = click.argument("code", metavar="CODE")
+
+
+def the_reports() -> Reports:
+    """The reports of the home every command works in."""
+    from datapallas.reports.folder import Reports
+
+    return Reports(current_home().root)
+
+
+@click.command("new", help="Make a report: a small one to start from, or one of the samples.")
+@code_argument
+@click.option("--sample", metavar="NAME", default="", help="invoices, price-list or statements.")
+@click.option("--name", default="", help="What people call it.")
+@json_option
+def new(code: str, sample: str, name: str, as_json: bool) -> None:  # noqa: FBT001
+    """Its folder is complete: it can be checked at once, and sent when its rows are real."""
+    report = the_reports().create(code, sample, name)
+    if as_json:
+        show_json({"ok": True, "report": code, "folder": report.folder})
+        return
+    say(f"Made the report {code} in {report.folder}")
+    note(f"Look at its list: datapallas report check {code}")
+
+
+@click.command("list", help="List the reports, and what is wrong with those that cannot run.")
+@json_option
+def list_(as_json: bool) -> None:  # noqa: FBT001
+    """One line for each, broken ones among them."""
+    reports = the_reports()
+    found = [_line(reports, code) for code in reports.codes()]
+    if as_json:
+        show_json({"ok": True, "reports": found})
+    elif found:
+        keys = ("report", "name", "connection", "rows", "schedule")
+        show_table(
+            ("CODE", "NAME", "CONNECTION", "ROWS", "SCHEDULE"), [[one[key] for key in keys] for one in found]
+        )
+        for one in found:
+            if one["problem"]:
+                note(one["problem"])
+    else:
+        say("There is no report yet. Make one: datapallas report new CODE --sample invoices")
+
+
+def _line(reports: Reports, code: str) -> dict[str, Any]:
+    from datapallas.errors import DataPallasError
+
+    line = {"report": code, "name": "", "connection": "", "rows": "", "schedule": "", "problem": ""}
+    try:
+        report = reports.load(code)
+    except DataPallasError as problem:
+        return line | {"name": "(broken)", "problem": problem.message}
+    source = report.rows.file or report.rows.kind.value if report.rows else ""
+    return line | {
+        "name": report.name,
+        "connection": report.connection or "(default)",
+        "rows": source or (report.burst.file if report.burst else ""),
+        "schedule": f"{report.schedule.cron} {report.schedule.time_zone}" if report.schedule else "",
+    }

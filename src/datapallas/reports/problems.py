@@ -1,0 +1,150 @@
+"""What is wrong with a list, found before anything is sent: addresses, duplicates, empty values, too many recipients.
+
+Must stay true: it costs no more memory for a million recipients than for a thousand; it only looks, and what it lets
+pass is checked again when the message is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING
+
+from datapallas.errors import AddressError
+from datapallas.mail.address import control_in, parse_one
+from datapallas.reports import typos
+from datapallas.reports.letters import addresses
+from datapallas.reports.model import Kind, Problem, Rendered, Severity
+from datapallas.reports.sink import error, warning
+from datapallas.reports.texts import Texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from datapallas.mail.address import NamedAddress
+    from datapallas.reports.model import Recipient, Report
+    from datapallas.reports.sink import Sink
+
+_FIELDS = (("to", "To"), ("cc", "Cc"), ("bcc", "Bcc"), ("reply_to", "Reply-To"))
+
+
+class Check:
+    """One pass over a list.
+
+    Args:
+        report: whose list it is.
+        columns: of its rows; a template that names another one is told at once.
+        sinks: where reading and grouping leave their problems; they are told in between.
+
+    Attributes:
+        recipients: how many there were, those with problems among them.
+        errors: how many errors in all.
+        warnings: how many warnings.
+    """
+
+    def __init__(self, report: Report, columns: Sequence[str] = (), sinks: Sequence[Sink] = ()) -> None:
+        self.recipients = self.errors = self.warnings = 0
+        self._report, self._columns, self._sinks = report, columns, sinks
+        self._ragged = report.rows is not None and report.rows.kind is Kind.JSONL
+        self._texts = Texts(report)
+
+    def problems(self, results: Iterable[tuple[Recipient, Rendered | Problem]]) -> Iterator[Problem]:
+        """Each problem, in the order of the list; `results` need hold no more than envelopes."""
+        for problem in self._all(results):
+            if problem.severity is Severity.ERROR:
+                self.errors += 1
+            else:
+                self.warnings += 1
+            yield problem
+
+    def _all(self, results: Iterable[tuple[Recipient, Rendered | Problem]]) -> Iterator[Problem]:
+        if self._columns and not self._ragged:
+            yield from self._texts.strangers(self._columns)
+        with contextlib.closing(_Seen()) as seen:
+            for recipient, made in results:
+                yield from self._found_meanwhile()
+                self.recipients += 1
+                if self.recipients - 1 == self._report.limits.recipients > 0:
+                    text = f"There are more than the {self._report.limits.recipients:,} recipients that [limits] allows."
+                    yield error("limit", text, recipient.place)
+                yield from [made] if isinstance(made, Problem) else self._of_one(recipient, made, seen)
+        yield from self._found_meanwhile()
+        if not self.recipients and not self.errors:
+            yield warning("row", "There are no rows, so nobody would get anything.")
+
+    def _found_meanwhile(self) -> Iterator[Problem]:
+        for sink in self._sinks:
+            yield from sink.take()
+
+    def _of_one(self, recipient: Recipient, made: Rendered, seen: _Seen) -> Iterator[Problem]:
+        place, key = recipient.place, recipient.key
+        found: dict[str, tuple[NamedAddress, ...]] = {}
+        for field, name in _FIELDS:
+            try:
+                found[field] = addresses(getattr(made, field))
+            except AddressError as problem:
+                yield error("address", f"{name}: {problem.message}", place, key)
+        if not any(found.get(field) for field in ("to", "cc", "bcc")) and len(found) == len(_FIELDS):
+            yield error("address", f"To is empty{self._because(recipient)}.", place, key)
+        if made.sender:
+            try:
+                parse_one(made.sender)
+            except AddressError as problem:
+                yield error("address", f"From: {problem.message}", place, key)
+        for person in found.get("to", ()):
+            yield from _of_address(person, place, key, seen)
+        yield from self._of_texts(recipient, made)
+
+    def _of_texts(self, recipient: Recipient, made: Rendered) -> Iterator[Problem]:
+        place, key = recipient.place, recipient.key
+        if bad := control_in(made.subject):
+            yield error("template", f"The subject holds {bad}.", place, key)
+        elif not made.subject.strip():
+            yield warning("missing", "The subject is empty.", place, key)
+        row = recipient.rows[0].values
+        if self._ragged:
+            yield from self._texts.lacking(row, place, key)
+        if empty := self._texts.empty_in(row):
+            names = ", ".join(map(repr, empty))
+            text = f"{names} {'is' if len(empty) == 1 else 'are'} empty here, and the email shows {'it' if len(empty) == 1 else 'them'}."
+            yield warning("missing", text, place, key)
+
+    def _because(self, recipient: Recipient) -> str:
+        row = recipient.rows[0].values
+        names = [name for name in self._texts.columns_of_to if row.get(name, "") == ""]
+        return f": the column {names[0]!r} is empty" if names else ""
+
+
+def _of_address(person: NamedAddress, place: str, key: str, seen: _Seen) -> Iterator[Problem]:
+    before = seen.place_of(person.address.lower(), place)
+    if before:
+        yield warning("duplicate", f"{person.address} gets an email by {before} already.", place, key)
+    elif other := typos.meant(person.domain):
+        yield warning(
+            "address", f"{person.address}: was {other!r} meant, and not {person.domain!r}?", place, key
+        )
+    elif "." not in person.domain and not person.domain.startswith("["):
+        yield warning("address", f"{person.address}: the domain has no dot.", place, key)
+
+
+class _Seen:
+    """Addresses that came before, and where: in a private database that grows onto the disk."""
+
+    def __init__(self) -> None:
+        self._store = sqlite3.connect("", isolation_level=None)
+        self._store.executescript(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16000;"
+            "CREATE TABLE seen (address TEXT PRIMARY KEY, place TEXT) WITHOUT ROWID; BEGIN"
+        )
+
+    def place_of(self, address: str, place: str) -> str:
+        """Where `address` came first; empty when it is new, and then noted with `place`."""
+        done = self._store.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (address, place))
+        if done.rowcount:
+            return ""
+        found = self._store.execute("SELECT place FROM seen WHERE address = ?", (address,)).fetchone()
+        return str(found[0]) or "another row"
+
+    def close(self) -> None:
+        """Forget them."""
+        self._store.close()

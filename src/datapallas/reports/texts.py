@@ -1,0 +1,106 @@
+"""The Jinja2 texts of one report, and the columns they name.
+
+Must stay true: a column is missing only when a text shows it without saying what else to show.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from datapallas.reports import paths
+from datapallas.reports.flaws import nearest
+from datapallas.reports.names import uses
+from datapallas.reports.sink import error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from datapallas.reports.model import Problem, Report
+
+_INLINE = ("to", "cc", "bcc", "reply_to", "sender", "subject")
+_WORDS = {"sender": "email.from"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Named:
+    """A column, the place of the text that names it, and what the text does without it."""
+
+    name: str
+    place: str
+    optional: bool
+    dispensable: bool
+
+
+class Texts:
+    """What a report's texts name."""
+
+    def __init__(self, report: Report) -> None:
+        found: dict[str, list[_Named]] = {}
+        for place, text, is_file in _texts(report):
+            for use in _uses(text):
+                where = f"{place}, line {use.line}" if is_file else place
+                one = _Named(use.name, where, use.optional, use.dispensable)
+                found.setdefault(use.name, []).append(one)
+        self._first = {
+            name: next((u for u in all_ if not u.dispensable), all_[0]) for name, all_ in found.items()
+        }
+        self._shown = [name for name, all_ in found.items() if not all(use.optional for use in all_)]
+        self.columns_of_to = [use.name for use in _uses(report.email.to)]
+        # An empty address has a problem of its own.
+        self._shown = [name for name in self._shown if name not in self.columns_of_to]
+
+    def strangers(self, columns: Sequence[str]) -> Iterator[Problem]:
+        """The names that are no column of any row."""
+        for name, use in self._first.items():
+            if name not in columns and not use.dispensable:
+                text = f"There is no column {name!r}{nearest(name, columns)}, and {use.place.partition(',')[0]} shows it."
+                yield error("missing", text, use.place)
+
+    def lacking(self, row: Mapping[str, Any], place: str, key: str) -> Iterator[Problem]:
+        """The names that are no column of this row."""
+        for name, use in self._first.items():
+            if name not in row and not use.dispensable:
+                yield error(
+                    "missing",
+                    f"There is no {name!r} here{nearest(name, row)}, and {use.place} shows it.",
+                    place,
+                    key,
+                )
+
+    def empty_in(self, row: Mapping[str, Any]) -> list[str]:
+        """The columns that are shown and are empty in this row."""
+        return [name for name in self._shown if _is_empty(row.get(name, True))]
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _uses(text: str) -> Any:
+    try:
+        return uses(text)
+    except (jinja2.TemplateSyntaxError, RecursionError):
+        return ()  # told when the report was read
+
+
+def _texts(report: Report) -> Iterator[tuple[str, str, bool]]:
+    """Each text: its place, itself, and whether it is a file of its own."""
+    for field in _INLINE:
+        yield _WORDS.get(field, f"email.{field}"), getattr(report.email, field), False
+    files = [report.email.text, report.email.html]
+    for one in report.attachments:
+        yield "attachments.name", one.name, False
+        yield "attachments.file", one.file, False
+        yield "attachments.password", one.password, False
+        files += [one.template] if one.template.lower().endswith(".html") else []
+    if report.burst is not None:
+        yield "burst.name", report.burst.name, False
+        yield "burst.password", report.burst.password, False
+    for name in dict.fromkeys(filter(None, files)):
+        try:
+            yield name, paths.inside(report.folder, name).read_text("utf-8-sig"), True
+        except (OSError, UnicodeDecodeError):
+            continue
