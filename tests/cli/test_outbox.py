@@ -130,7 +130,7 @@ def test_it_runs_until_it_is_stopped(shell: Shell, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--job", "x"], ["--queue", "--show-dialogue"], ["--queue", "--on-doubt", "x"]]
+    "words", [["--queue", "--now"], ["--queue", "--show-dialogue"], ["--queue", "--on-doubt", "x"]]
 )
 def test_what_does_not_go_together(shell: Shell, words: list[str]) -> None:
     """64 when options contradict each other; nothing is promised."""
@@ -150,7 +150,7 @@ def test_a_connection_that_is_gone(shell: Shell, sandbox: Sandbox) -> None:
 
 
 def test_what_does_not_need_the_ledger_does_not_wait_for_it() -> None:
-    """`send` and the start of `serve` do not import the database's library, which takes a fifth of a second."""
+    """The help of `send` and the start of `serve` do not import the database's library, which takes a fifth of a second."""
     program = (
         "import sys, datapallas.cli.send, datapallas.home.home, datapallas.home.sending, datapallas.mail.mailbox\n"
         "sys.exit('sqlalchemy' in sys.modules)"

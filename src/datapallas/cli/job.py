@@ -74,7 +74,7 @@ def show(as_json: bool, job: str) -> None:  # noqa: FBT001
         (line,) = job_lines(outbox.database, job)
         rest = list(recipient_lines(outbox.database, job, only_open_ends=True))
     if as_json:
-        people = [_as_dict(one) for one in rest]
+        people = [as_dict(one) for one in rest]
         show_json({"ok": True, **dataclasses.asdict(line), "open": line.open, "not_simply_accepted": people})
         return
     say(f"{line.id}  {line.state}  {line.connection}  {line.created}  {plain(line.name)}".rstrip())
@@ -143,7 +143,7 @@ def export(as_json: bool, job: str) -> None:  # noqa: FBT001
         job_lines(outbox.database, job)
         lines = recipient_lines(outbox.database, job)
         if as_json:
-            show_json({"ok": True, "recipients": [_as_dict(one) for one in lines]})
+            show_json({"ok": True, "recipients": [as_dict(one) for one in lines]})
             return
         out = csv.writer(sys.stdout, lineterminator="\n")
         out.writerow(COLUMNS)
@@ -161,7 +161,8 @@ def _fates(line: JobLine) -> str:
     return ", ".join(f"{count:,} {fate}" for fate, count in line.fates.items() if count) or "nothing"
 
 
-def _as_dict(one: RecipientLine) -> dict[str, Any]:
+def as_dict(one: RecipientLine) -> dict[str, Any]:
+    """A recipient, for scripts."""
     found: dict[str, Any] = {name: getattr(one, name) for name in COLUMNS}
     return found | {"error": one.problem.code if one.problem else None}
 

@@ -1,16 +1,16 @@
-"""`send`: one message, sent now, with a receipt; or promised, with --queue."""
+"""`send`: one message, promised in the outbox and sent, with a receipt; or only promised, with --queue."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from datapallas.cli.options import Chosen, connection_options
 from datapallas.cli.output import json_option, note, plain, say, show_json, the_run
-from datapallas.errors import EX_UNAVAILABLE, MessageError, RecipientsRefused
+from datapallas.errors import EX_UNAVAILABLE, MessageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from datapallas.mail.address import NamedAddress
     from datapallas.mail.attachment import Attachment
     from datapallas.mail.envelope import Receipt
-    from datapallas.mail.mailbox import Mailbox
     from datapallas.mail.message import Message
 
 _STDIN = Path("-")
@@ -53,37 +52,39 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--show-dialogue", is_flag=True, help="Show what was said with the mail server, secrets masked."
 )
 @click.option(
+    "--now", is_flag=True, help="Wait until every recipient has its outcome, however often it takes to try."
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 86_400),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the outcome; after that the outbox goes on by itself.",
+)
+@click.option(
     "--queue", is_flag=True, help="Only promise it: the outbox sends it, and `job show` tells how it went."
 )
-@click.option(
-    "--job", default="", metavar="ID", help="With --queue: the job it belongs to; default: a new one."
-)
-@click.option(
-    "--key", default="", help="With --queue: what makes it this one; the same key of a job is sent once."
-)
-@click.option("--bulk", is_flag=True, help="With --queue: after the mail of others.")
+@click.option("--job", default="", metavar="ID", help="The job it belongs to; default: a new one.")
+@click.option("--key", default="", help="What makes it this one; the same key of a job is sent once.")
+@click.option("--bulk", is_flag=True, help="After the mail of others.")
 @click.option(
     "--on-doubt",
     type=click.Choice(["retry", "hold"]),
-    default="retry",
-    help="With --queue: when it is not known whether the server took it, send it once more, or leave it to you.",
+    help="When it is not known whether the server took it: send it once more (as --queue does), or leave it to you.",
 )
 @json_option
-def send(chosen: Chosen, as_json: bool, show_dialogue: bool, queue: bool, **given: Any) -> int:  # noqa: FBT001
-    """Parse, hand to the mailbox or to the outbox, show the receipt."""
-    if not queue and (given["job"] or given["key"] or given["bulk"]):
-        raise click.UsageError("--job, --key and --bulk go with --queue.")
+def send(chosen: Chosen, as_json: bool, show_dialogue: bool, **given: Any) -> int:  # noqa: FBT001
+    """Parse, promise, show what became of it."""
+    if given["queue"] and (show_dialogue or given["now"]):
+        raise click.UsageError("--queue sends nothing now: it goes with neither --now nor --show-dialogue.")
     message = _message(given)
     home = chosen.home()
     code = chosen.code(home)
-    if queue:
-        if show_dialogue:
-            raise click.UsageError("--queue sends nothing now, so there is no dialogue to show.")
-        from datapallas.cli.queue import promise
+    from datapallas.cli.queue import Sending
 
-        return promise(home, code, message, given, as_json=as_json)
-    with home.mailbox(code, watch=_dialogue if show_dialogue else None) as mailbox:
-        return _deliver(mailbox, message, given["envelope_from"], as_json=as_json)
+    watch = _dialogue if show_dialogue else None
+    return Sending(home, code, message, given).run(watch, as_json=as_json)
 
 
 def _message(given: Mapping[str, Any]) -> Message:
@@ -108,18 +109,8 @@ def _dialogue(direction: str, line: str) -> None:
     note(f"  {direction}: {plain(line)}")
 
 
-def _deliver(mailbox: Mailbox, message: Message, envelope_from: str | None, *, as_json: bool) -> int:
-    try:
-        receipt = mailbox.send(message, envelope_from=envelope_from)
-    except RecipientsRefused as problem:
-        refused = cast("Receipt", problem.receipt)
-        if not as_json and len(refused.outcomes) > 1:
-            _say_outcomes(refused)  # the explanation that follows can only be about one of them
-        raise
-    return show_receipt(receipt, as_json=as_json)
-
-
-def _say_outcomes(receipt: Receipt) -> None:
+def say_outcomes(receipt: Receipt) -> None:
+    """A line for each recipient."""
     for one in receipt.outcomes:
         say(f"{one.outcome.value.lower():<9} {one.address}  {plain(one.reply)}")
 
@@ -130,20 +121,20 @@ def show_receipt(receipt: Receipt, *, as_json: bool, **more: object) -> int:
     The exit code is never 75 then: whoever runs the command again would send it twice to those.
     """
     code = EX_UNAVAILABLE if receipt.refused else 0
-    reasons = _reasons(receipt)
+    told = reasons(receipt)
     if as_json:
-        errors = [reason.to_dict() for reason in reasons]
+        errors = [reason.to_dict() for reason in told]
         show_json({"ok": not code, "exit_code": code, **receipt.to_dict(), "errors": errors, **more})
         return code
-    _say_outcomes(receipt)
+    say_outcomes(receipt)
     say(f"Message-ID: {receipt.message_id}")
     say("Accepted means that the mail server took it over; it does not mean delivered.")
-    for reason in reasons:
+    for reason in told:
         note("", reason.render())
     return code
 
 
-def _reasons(receipt: Receipt) -> list[Diagnosis]:
+def reasons(receipt: Receipt) -> list[Diagnosis]:
     """Why some were not accepted, each cause once."""
     if not receipt.refused:
         return []

@@ -20,13 +20,16 @@ from datapallas.outbox.database import Database
 from datapallas.outbox.limits import UNLIMITED, preset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from threading import Event
 
     from datapallas.home import Home
     from datapallas.mail.message import Message
     from datapallas.mail.transport import LoginSource, MailTransport
     from datapallas.outbox.accept import Accepted
     from datapallas.outbox.limits import Limits
+    from datapallas.outbox.retention import Cleaned
+    from datapallas.smtp.sasl import Login
 
 VARIABLE = "DATAPALLAS_DATABASE"
 FILE = Path("data", "outbox.db")
@@ -71,6 +74,21 @@ class Outbox:
         )
         return accept(self.database, job, items)
 
+    def clean(self, *, days: float | None = None, dry_run: bool = False, end: Event | None = None) -> Cleaned:
+        """Delete what is done and older than the settings say, or than `days`; with `dry_run`, say what that would be.
+
+        In short steps, so that sending never waits; `end` stops it between two. Raises ConfigurationError, StorageError.
+        """
+        from datapallas.home.settings import outbox_settings
+        from datapallas.outbox.retention import Keeping, clean
+
+        if days is None:
+            settings = outbox_settings(self._home.root)
+            keeping = Keeping(content=settings.content_days, rows=settings.rows_days)
+        else:
+            keeping = Keeping(content=days, rows=days)
+        return clean(self.database, keeping, dry_run=dry_run, end=end)
+
     def courier(self) -> Courier:
         """What drains it."""
         return Courier(self.database, self.room)
@@ -81,12 +99,16 @@ class Outbox:
 
 
 class HomeMailroom:
-    """Connections, for the courier; read anew for each session, so that a change is noticed."""
+    """Connections, for the courier; read anew for each session, so that a change is noticed.
 
-    def __init__(self, home: Home) -> None:
+    `watch` is shown the dialogue of every session, secrets masked.
+    """
+
+    def __init__(self, home: Home, watch: Callable[[str, str], None] | None = None) -> None:
         self._home = home
+        self._watch = watch
         self._lock = threading.Lock()
-        self._logins: dict[str, tuple[str, LoginSource]] = {}
+        self._logins: dict[str, _SharedLogin] = {}
 
     def limits(self, code: str) -> Limits:
         """What the provider allows."""
@@ -103,16 +125,17 @@ class HomeMailroom:
 
     def transport(self, code: str) -> MailTransport:
         """A way out with one session."""
-        return choose(self._home.folder.load(code), self._login(code), Options(sessions=1))
+        return choose(self._home.folder.load(code), self._login(code), Options(sessions=1, watch=self._watch))
 
     def _login(self, code: str) -> LoginSource:
         """One for all sessions of a connection, so that a run asks the provider once; a new one when it was changed."""
         mark = self.mark(code)
         with self._lock:
             known = self._logins.get(code)
-            if known is None or known[0] != mark:
-                known = self._logins[code] = (mark, self._home.login(self._home.folder.load(code)))
-            return known[1]
+            if known is None or (known.mark != mark and not known.busy):
+                login = self._home.login(self._home.folder.load(code))
+                known = self._logins[code] = _SharedLogin(login, mark, lambda: self.mark(code))
+            return known
 
     def sender(self, code: str) -> str:
         """The address the connection sends as."""
@@ -122,3 +145,34 @@ class HomeMailroom:
         """Changes when the connection's file does: a setting, a password, a new sign-in."""
         entry = self._home.folder.store.find(code)
         return fingerprint(entry.data.decode("latin-1"))
+
+
+class _SharedLogin:
+    """A login that knows which state of the connection's file it belongs to: a refresh of its own changes the file too."""
+
+    def __init__(self, login: LoginSource, mark: str, marked: Callable[[], str]) -> None:
+        self._login = login
+        self._marked = marked
+        self.mark = mark
+        self._asking: set[int] = set()  # threads
+
+    @property
+    def busy(self) -> bool:
+        """It is asking just now, so that the file may be changing by itself."""
+        return bool(self._asking)
+
+    @property
+    def renewable(self) -> bool:
+        """See LoginSource."""
+        return self._login.renewable
+
+    def login(self, *, force: bool = False) -> Login | None:
+        """See LoginSource."""
+        me = threading.get_ident()
+        self._asking.add(me)
+        try:
+            found = self._login.login(force=force)
+            self.mark = self._marked()
+            return found
+        finally:
+            self._asking.discard(me)

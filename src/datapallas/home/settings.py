@@ -23,6 +23,22 @@ FILE = Path("config", "datapallas.toml")
 VARIABLE = "DATAPALLAS_WEBHOOK"
 _LIMIT = 65536
 _WARNINGS = frozenset({"webhook", "email-connection", "email-to"})
+_OUTBOX = frozenset({"content-days", "rows-days"})
+_SECTIONS = ("warnings", "outbox")
+_LONGEST_DAYS = 36_500
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxSettings:
+    """How long the outbox keeps what is done, in days after the last outcome of a job.
+
+    Attributes:
+        content_days: what the messages say.
+        rows_days: who got what and when; never shorter than the content.
+    """
+
+    content_days: float = 14.0
+    rows_days: float = 400.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +58,9 @@ class WarningSettings:
 
 def warning_settings(root: Path, environ: Mapping[str, str]) -> WarningSettings:
     """The section `[warnings]`; DATAPALLAS_WEBHOOK wins over the file. Raises ConfigurationError (code ``settings``)."""
-    section = _section(root / FILE)
+    section = _section(root / FILE, "warnings", _WARNINGS)
+    if not all(isinstance(text, str) for text in section.values()):
+        raise _wrong("the values of [warnings] are texts")
     webhook = environ.get(VARIABLE) or section.get("webhook", "")
     found = WarningSettings(
         webhook=Secret(webhook) if _checked(webhook) else None,
@@ -54,7 +72,24 @@ def warning_settings(root: Path, environ: Mapping[str, str]) -> WarningSettings:
     return found
 
 
-def _section(path: Path) -> dict[str, str]:
+def outbox_settings(root: Path) -> OutboxSettings:
+    """The section `[outbox]`. Raises ConfigurationError (code ``settings``)."""
+    section = _section(root / FILE, "outbox", _OUTBOX)
+    for name, days in section.items():
+        number = isinstance(days, int | float) and not isinstance(days, bool)
+        if not number or not 0 <= days <= _LONGEST_DAYS:
+            raise _wrong(f"{name} is a number of days from 0 to {_LONGEST_DAYS}")
+    usual = OutboxSettings()
+    found = OutboxSettings(
+        content_days=section.get("content-days", usual.content_days),
+        rows_days=section.get("rows-days", max(usual.rows_days, section.get("content-days", 0))),
+    )
+    if found.rows_days < found.content_days:
+        raise _wrong("rows-days is less than content-days")
+    return found
+
+
+def _section(path: Path, name: str, known: frozenset[str]) -> dict[str, Any]:
     import tomllib
 
     try:
@@ -63,14 +98,15 @@ def _section(path: Path) -> dict[str, str]:
         return {}
     except (ValueError, UnicodeDecodeError):
         raise _wrong("it is not TOML") from None
-    section = value.pop("warnings", {})
-    if value:
-        raise _wrong(f"it has no section {', '.join(sorted(value))}; known: warnings")
-    if not isinstance(section, dict) or not all(isinstance(text, str) for text in section.values()):
-        raise _wrong("the values of [warnings] are texts")
-    unknown = sorted(set(section) - _WARNINGS)
+    strange = sorted(set(value) - set(_SECTIONS))
+    if strange:
+        raise _wrong(f"it has no section {', '.join(strange)}; known: {', '.join(_SECTIONS)}")
+    section = value.get(name, {})
+    if not isinstance(section, dict):
+        raise _wrong(f"{name} is a section: [{name}]")
+    unknown = sorted(set(section) - known)
     if unknown:
-        raise _wrong(f"[warnings] has no {', '.join(unknown)}; known: {', '.join(sorted(_WARNINGS))}")
+        raise _wrong(f"[{name}] has no {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     return dict(section)
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from datapallas.mail.transport import LoginSource, Options
 
 
-class _Desk:
+class Desk:
     """What both mailboxes do before a message leaves."""
 
     def __init__(self, connection: Connection) -> None:
@@ -51,7 +51,7 @@ class _Desk:
         return self._composer.compose(message, envelope_from=envelope_from)
 
 
-class Mailbox(_Desk):
+class Mailbox(Desk):
     """Sends through one connection. Threads may share it.
 
     Args:
@@ -91,7 +91,7 @@ class Mailbox(_Desk):
                 composed = self._composed(message)
                 receipt = self._transport.send(composed.envelope, composed)
             except (MessageError, SmtpUnsupported) as error:
-                receipt = _unsendable(message, error)
+                receipt = unsendable(message, error)
             yield receipt
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class Mailbox(_Desk):
         self.close()
 
 
-class AsyncMailbox(_Desk):
+class AsyncMailbox(Desk):
     """Sends through one connection, in one event loop; tasks may share it. See Mailbox."""
 
     def __init__(self, connection: Connection, login: LoginSource, options: Options | None = None) -> None:
@@ -127,7 +127,7 @@ class AsyncMailbox(_Desk):
                 composed = self._composed(message)
                 receipt = await self._transport.send(composed.envelope, composed)
             except (MessageError, SmtpUnsupported) as error:
-                receipt = _unsendable(message, error)
+                receipt = unsendable(message, error)
             yield receipt
 
     async def close(self) -> None:
@@ -178,7 +178,8 @@ def _name(composed: Composed, problem: DataPallasError) -> None:
         problem.facts.setdefault("sender", composed.envelope.sender)
 
 
-def _unsendable(message: Message | Composed, error: MessageError | SmtpUnsupported) -> Receipt:
+def unsendable(message: Message | Composed, error: MessageError | SmtpUnsupported) -> Receipt:
+    """Give the receipt of a message that no server was asked to take."""
     if isinstance(message, Composed):
         envelope = message.envelope
     else:

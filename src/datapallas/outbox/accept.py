@@ -165,6 +165,8 @@ class _Taking:
             raise ConfigurationError(f"The job {job.id} {why}.", code="job-closed", job=job.id)
         if found.state == JobState.PAUSED:
             self._state = State.HELD
+        if found.cleaned:  # what is added now is there
+            tx.execute(sa.update(tables.jobs).where(tables.jobs.c.id == job.id).values(cleaned=0.0))
 
     def _add(self, item: Item) -> None:
         if item.key in self._people:

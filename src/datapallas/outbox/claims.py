@@ -36,12 +36,13 @@ class Fenced(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to be one session of a mailbox."""
+    """The right to be one session of a mailbox; with `job`, for the messages of that job alone."""
 
     mailbox: str
     owner: str
     slot: int = -1
     seconds: float = LEASE
+    job: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def claim(tx: sa.Connection, lease: Lease, base: Limits, seconds: float, now: fl
     most = pacing.room(mailbox.next_free, now, interval, seconds)
     if not most:
         return Claim((), now, pacing.free_moment(mailbox.next_free, now, interval) - now - pacing.HORIZON / 2)
-    rows = _due(tx, lease.mailbox, most, now)
+    rows = _due(tx, lease, most, now)
     if rows and limits.per_day:
         rows = _within_the_day(tx, rows, limits.per_day, now)
         if not rows:
@@ -186,24 +187,30 @@ def rests(mailbox: Any, now: float) -> float | None:
     return until - now if until > now else None
 
 
-def anything_due(tx: sa.Connection, code: str, now: float) -> bool:
-    """A message of the mailbox could be claimed now, if its limits allow."""
-    due = sa.exists().where(
-        messages.c.mailbox == code, messages.c.state == State.QUEUED, messages.c.due <= now
-    )
+def is_due(now: float, job: str = "") -> sa.ColumnElement[bool]:
+    """A message may be claimed, as far as it is about the message; with `job`, by a session of that job."""
+    if not job:
+        return sa.and_(messages.c.state == State.QUEUED, messages.c.due <= now)
+    # what the job's own process keeps for itself (`Item.due`) it may send before that moment
+    soon = sa.or_(messages.c.due <= now, messages.c.attempts == 0)
+    return sa.and_(messages.c.state == State.QUEUED, messages.c.job == job, soon)
+
+
+def anything_due(tx: sa.Connection, lease: Lease, now: float) -> bool:
+    """A message could be claimed under this lease now, if the limits allow."""
+    due = sa.exists().where(messages.c.mailbox == lease.mailbox, is_due(now, lease.job))
     return bool(tx.execute(sa.select(due)).scalar())
 
 
-def _due(tx: sa.Connection, code: str, most: int, now: float) -> list[Any]:
+def _due(tx: sa.Connection, lease: Lease, most: int, now: float) -> list[Any]:
     rows: list[Any] = []
     for priority in Priority:
         query = (
             sa.select(messages)
             .where(
-                messages.c.mailbox == code,
-                messages.c.state == State.QUEUED,
+                messages.c.mailbox == lease.mailbox,
                 messages.c.priority == int(priority),
-                messages.c.due <= now,
+                is_due(now, lease.job),
             )
             .order_by(messages.c.due, messages.c.id)
             .limit(most - len(rows))

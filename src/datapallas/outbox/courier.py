@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from datapallas.errors import DataPallasError, StorageError
-from datapallas.outbox import claims, recovery, results
+from datapallas.outbox import claims, looking, recovery, results
 from datapallas.outbox.claims import LEASE
-from datapallas.outbox.session import LINGER, NO_CONNECTION, Session, Wakes
-from datapallas.outbox.tables import JobState, State, jobs, leases, mailboxes, messages
+from datapallas.outbox.session import LINGER, NO_CONNECTION, Session, Wakes, nobody
+from datapallas.outbox.tables import leases, mailboxes
 from datapallas.outbox.verdict import Pause
 from datapallas.outbox.watch import watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from datapallas.outbox.database import Database
     from datapallas.outbox.session import Mailroom
@@ -37,6 +37,21 @@ _BREATH = 0.05  # seconds between two looks while sessions run
 _AGAIN = 2.0  # seconds to leave a database alone that did not answer
 _HOUSEKEEPING = 30.0
 _END_SECONDS = 30.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Only:
+    """The one job a courier is for; empty: all mail.
+
+    Attributes:
+        job: its id.
+        linger: seconds an idle session is kept open.
+        noted: called, in a session's thread, with the key of each message whose result is in the ledger.
+    """
+
+    job: str = ""
+    linger: float = LINGER
+    noted: Callable[[str], None] = nobody
 
 
 @dataclasses.dataclass(slots=True)
@@ -55,13 +70,20 @@ class Courier:
         room: what knows connections.
         threads: sessions at most.
         lease: seconds after which what a dead process was doing is taken over.
+        only: the one job it is for; None: all mail.
     """
 
     def __init__(
-        self, database: Database, room: Mailroom, threads: int = THREADS, lease: float = LEASE
+        self,
+        database: Database,
+        room: Mailroom,
+        threads: int = THREADS,
+        lease: float = LEASE,
+        only: Only | None = None,
     ) -> None:
         self._database = database
         self._room = room
+        self._only = only or Only()
         self._threads = threads
         self._lease = lease
         self._end = threading.Event()
@@ -71,6 +93,11 @@ class Courier:
         self._kept = self._beat = 0.0
         self._linger = LINGER
         self._failure: DataPallasError | None = None
+
+    def nudge(self) -> None:
+        """Something new was promised by this very process: sessions need not wait to see it."""
+        for one in list(self._running):
+            one.wakes.work.set()
 
     def stop(self) -> None:
         """Ask it to end: what is being handed over is finished, everything else goes back."""
@@ -82,8 +109,9 @@ class Courier:
         Paused mailboxes and jobs, and messages for later, do not count as left. With `forever` it goes on, also when
         the database is out of reach for a while. Raises StorageError, ConfigurationError.
         """
-        self._database.check()
-        self._linger = LINGER if forever else 0.0
+        if not self._only.job:  # a look at every page: not for one message
+            self._database.check()
+        self._linger = (self._only.linger if self._only.job else LINGER) if forever else 0.0
         while not self._end.is_set():
             try:
                 self._watch(forever=forever)
@@ -100,7 +128,12 @@ class Courier:
                 while not self._end.is_set():
                     self._reap()
                     self._keep()
-                    if not self._start() and not self._running and not forever and not self._left():
+                    if (
+                        not self._start()
+                        and not self._running
+                        and not forever
+                        and not looking.left(self._database, self._only.job)
+                    ):
                         return
                     if watch.wait(_BREATH if self._starting() else min(_POLL, self._lease / 4), self._end):
                         for one in self._running:
@@ -155,7 +188,7 @@ class Courier:
     def _start(self) -> bool:
         """Start sessions where there is work; True when one was started."""
         started = False
-        for code, urgent in self._work():
+        for code, urgent in looking.work(self._database, self._only.job):
             if len(self._running) >= self._threads or self._end.is_set():
                 break
             if not self._wanted(code, more=urgent):
@@ -169,31 +202,6 @@ class Courier:
             return False
         return not mine or (more and time.monotonic() - self._begun.get(code, 0.0) > _RAMP)
 
-    def _work(self) -> list[tuple[str, bool]]:
-        """Mailboxes that could send now, and whether one more session would send more."""
-        with self._database.read() as tx:
-            now = self._database.now(tx)
-            due = sa.exists().where(
-                messages.c.mailbox == mailboxes.c.code,
-                messages.c.state == State.QUEUED,
-                messages.c.due <= now,
-            )
-            alive = sa.select(leases.c.owner).where(
-                leases.c.mailbox == mailboxes.c.code, leases.c.until >= now
-            )
-            orphan = sa.exists().where(
-                messages.c.mailbox == mailboxes.c.code,
-                messages.c.state == State.CLAIMED,
-                messages.c.owner.not_in(alive),
-            )
-            ready = sa.and_(mailboxes.c.pause == "", sa.or_(due, orphan))
-            rows = tx.execute(sa.select(mailboxes, due.label("due")).where(ready)).all()
-        return [
-            (row.code, bool(row.due) and row.next_free < now - 0.5)
-            for row in rows
-            if claims.rests(row, now) is None
-        ]
-
     def _session(self, code: str) -> bool:
         owner = uuid.uuid4().hex
         try:
@@ -201,7 +209,7 @@ class Courier:
         except DataPallasError as error:
             results.stop_for(self._database, code, error, Pause.CONFIGURATION, self._mark(code))
             return False
-        wanted = claims.Lease(code, owner, seconds=self._lease)
+        wanted = claims.Lease(code, owner, seconds=self._lease, job=self._only.job)
         lease = self._database.together(
             lambda tx: claims.take_lease(tx, wanted, base, self._database.now(tx))
         )
@@ -209,7 +217,7 @@ class Courier:
             self._full[code] = time.monotonic() + _POLL
             return False
         self._begun[code] = time.monotonic()
-        wakes = Wakes(threading.Event(), threading.Event(), self._linger)
+        wakes = Wakes(threading.Event(), threading.Event(), self._linger, self._only.noted)
         session = Session(self._database, self._room, lease, wakes)
         thread = threading.Thread(target=self._run, args=(session, code), name=f"outbox-{code}", daemon=True)
         self._running.append(_Running(thread, owner, wakes, code))
@@ -230,19 +238,6 @@ class Courier:
         with contextlib.suppress(DataPallasError):
             return self._room.mark(code)
         return NO_CONNECTION
-
-    def _left(self) -> bool:
-        """Something could still be sent without a person doing anything."""
-        with self._database.read() as tx:
-            now = self._database.now(tx)
-            open_ = sa.select(mailboxes.c.code).where(mailboxes.c.pause == "")
-            waiting = sa.and_(
-                messages.c.state.in_([State.QUEUED.value, State.CLAIMED.value]), messages.c.mailbox.in_(open_)
-            )
-            paused = sa.select(jobs.c.id).where(jobs.c.state != JobState.OPEN)
-            soon = sa.or_(messages.c.attempts > 0, messages.c.due <= now)
-            query = sa.select(sa.exists().where(waiting, soon, messages.c.job.not_in(paused)))
-            return bool(tx.execute(query).scalar())
 
     def _finish(self) -> None:
         for one in self._running:

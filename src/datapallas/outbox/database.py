@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from datapallas import files
 from datapallas.errors import ConfigurationError, StorageError
-from datapallas.outbox import tables
+from datapallas.outbox import tables, upgrading
 from datapallas.outbox.grouping import Grouping
 
 if TYPE_CHECKING:
@@ -120,6 +120,8 @@ class Database:
                 tables.metadata.create_all(tx)
                 tx.execute(tables.meta.insert().values(name="version", value=str(tables.VERSION)))
             found = tx.execute(sa.select(tables.meta.c.value).where(tables.meta.c.name == "version")).scalar()
+            if int(found or 0) < tables.VERSION:
+                found = upgrading.upgrade(tx)
         if int(found or 0) != tables.VERSION:
             raise ConfigurationError(
                 f"The outbox {self.place} is of version {found}; this program knows version {tables.VERSION}.",

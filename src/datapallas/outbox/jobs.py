@@ -15,7 +15,8 @@ from datapallas.errors import DataPallasError, UsageError
 from datapallas.outbox.claims import locked_mailbox
 from datapallas.outbox.database import notify
 from datapallas.outbox.recovery import settle
-from datapallas.outbox.tables import Fate, JobState, State, jobs, mailboxes, messages, recipients
+from datapallas.outbox.retrying import fates_again, send_again
+from datapallas.outbox.tables import Fate, JobState, State, jobs, mailboxes, messages
 from datapallas.outbox.verdict import Pause
 
 if TYPE_CHECKING:
@@ -51,38 +52,13 @@ def cancel(database: Database, job: str) -> int:
 
 def retry(database: Database, job: str, *, refused: bool = False) -> int:
     """Try again what is deferred, now, and what is parked or unknown; with `refused` that too; how many recipients."""
-    fates = [Fate.DEFERRED, Fate.PARKED, Fate.UNKNOWN, *([Fate.REFUSED] if refused else [])]
     with database.write() as tx:
         row = _job(tx, job)
-        mine = sa.select(messages.c.id).where(messages.c.job == row.id, messages.c.state != State.CLAIMED)
-        again = sa.and_(recipients.c.message.in_(mine), recipients.c.fate.in_([one.value for one in fates]))
-        unknown = sa.exists().where(
-            recipients.c.message == messages.c.id, recipients.c.fate == Fate.UNKNOWN.value
-        )
-        some = sa.exists().where(
-            recipients.c.message == messages.c.id, recipients.c.fate.in_([one.value for one in fates])
-        )
-        count = sa.select(sa.func.count()).where(
-            recipients.c.message == messages.c.id,
-            recipients.c.fate.in_([one.value for one in (*fates, Fate.QUEUED)]),
-        )
-        which = sa.update(messages).where(messages.c.job == row.id, messages.c.state != State.CLAIMED, some)
-        tx.execute(
-            which.values(
-                state=State.QUEUED.value,
-                due=database.now(tx),
-                waited=0.0,
-                crashes=0,
-                doubts=messages.c.doubts + sa.case((unknown, 1), else_=0),
-                recipients=count.scalar_subquery(),
-            )
-        )
-        found = tx.execute(sa.update(recipients).where(again).values(fate=Fate.QUEUED.value)).rowcount
+        found = send_again(tx, messages.c.job == row.id, fates_again(refused=refused), database.now(tx))
         tx.execute(sa.update(jobs).where(jobs.c.id == row.id).values(state=JobState.OPEN.value))
         held = sa.and_(messages.c.job == row.id, messages.c.state == State.HELD)
         tx.execute(sa.update(messages).where(held).values(state=State.QUEUED.value))
-        notify(tx)
-        return int(found)
+        return found
 
 
 def pause_mailbox(database: Database, code: str) -> None:

@@ -52,8 +52,10 @@ class JobLine:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientLine:
-    """One recipient of one message."""
+    """One recipient of one message; `message` and `position` are its place in the ledger."""
 
+    message: int
+    position: int
     job: str
     key: str
     address: str
@@ -94,6 +96,13 @@ class MailboxLine:
     left: Estimate
 
 
+def job_ids(database: Database, newest: int) -> list[str]:
+    """The ids of the newest jobs, the newest first."""
+    query = sa.select(jobs.c.id).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(newest)
+    with database.read() as tx:
+        return list(tx.execute(query).scalars())
+
+
 def job_lines(database: Database, job: str = "", *, newest: int = 100) -> list[JobLine]:
     """Jobs, the newest first; one of them when `job` is given. Raises UsageError (code ``unknown-job``)."""
     query = sa.select(jobs).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(newest)
@@ -126,29 +135,40 @@ def _job_line(tx: sa.Connection, row: Any) -> JobLine:
 
 def recipient_lines(database: Database, job: str, *, only_open_ends: bool = False) -> Iterator[RecipientLine]:
     """Every recipient of a job, in order, read as they are asked for; or only those that were not simply accepted."""
-    query = (
-        sa.select(messages, recipients.c.address, recipients.c.fate, recipients.c.reply, recipients.c.at)
-        .add_columns(recipients.c.problem)
-        .join(recipients, messages.c.id == recipients.c.message)
-        .where(messages.c.job == job)
-        .order_by(messages.c.id, recipients.c.position)
-    )
+    query = lines_query().where(messages.c.job == job)
     if only_open_ends:
         query = query.where(sa.or_(recipients.c.fate != Fate.ACCEPTED, messages.c.doubts > 0))
     with database.read() as tx:
         for row in tx.execution_options(yield_per=500).execute(query):
-            yield RecipientLine(
-                job=row.job,
-                key=row.key,
-                address=row.address,
-                outcome=row.fate,
-                reply=row.reply,
-                at=iso(row.at) if row.at else "",
-                message_id=row.message_id,
-                attempts=row.attempts,
-                may_be_double=row.doubts > 0,
-                problem=problems.load(row.problem),
-            )
+            yield line_of(row)
+
+
+def lines_query() -> sa.Select[Any]:
+    """What `line_of` reads, in the ledger's order."""
+    names = ("id", "job", "key", "message_id", "attempts", "doubts")
+    return (
+        sa.select(*[messages.c[name] for name in names], recipients)
+        .join(recipients, messages.c.id == recipients.c.message)
+        .order_by(messages.c.id, recipients.c.position)
+    )
+
+
+def line_of(row: Any) -> RecipientLine:
+    """The line of a row of `lines_query`."""
+    return RecipientLine(
+        message=row.id,
+        position=row.position,
+        job=row.job,
+        key=row.key,
+        address=row.address,
+        outcome=row.fate,
+        reply=row.reply,
+        at=iso(row.at) if row.at else "",
+        message_id=row.message_id,
+        attempts=row.attempts,
+        may_be_double=row.doubts > 0,
+        problem=problems.load(row.problem),
+    )
 
 
 def mailbox_lines(database: Database, limits: Callable[[str], Limits]) -> list[MailboxLine]:

@@ -50,7 +50,7 @@ def recover(tx: sa.Connection, code: str, now: float) -> None:
         tx.execute(back.values(state=queued_state(), owner=None))
     for row in rows:
         if row.handing:
-            _in_doubt(tx, row, now)
+            _in_doubt(tx, row, code, now)
 
 
 def queued_state() -> sa.ColumnElement[str]:
@@ -78,9 +78,9 @@ def settle(tx: sa.Connection, ids: Sequence[int], fate: Fate, problem: DataPalla
     tx.execute(done.values(state=State.DONE, owner=None, handing=False))
 
 
-def _in_doubt(tx: sa.Connection, row: Any, now: float) -> None:
+def _in_doubt(tx: sa.Connection, row: Any, code: str, now: float) -> None:
     doubt = tx.execute(sa.select(jobs.c.doubt).where(jobs.c.id == row.job)).scalar_one()
-    note = {"message": row.id, "at": now, "outcome": "worker-lost"}
+    note = {"message": row.id, "mailbox": code, "at": now, "outcome": "worker-lost"}
     tx.execute(attempts.insert(), note)
     one = sa.update(messages).where(messages.c.id == row.id)
     tx.execute(

@@ -192,6 +192,7 @@ def _attempt(tx: sa.Connection, result: Result, now: float, outcome: str) -> Non
     said = people[0].reply if people else ""
     row = {
         "message": result.row.id,
+        "mailbox": result.row.mailbox,
         "at": now,
         "outcome": outcome,
         "server": result.verdict.server,

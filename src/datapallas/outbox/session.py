@@ -52,13 +52,21 @@ class Mailroom(Protocol):
         """Something that changes when the connection or its sign-in does."""
 
 
+def nobody(key: str) -> None:
+    """Nobody asked."""
+
+
 @dataclasses.dataclass(slots=True)
 class Wakes:
-    """How a session is told: `work` that there is something new, `end` that it must stop soon, and when it is idle."""
+    """How a session is told: `work` that there is something new, `end` that it must stop soon, and when it is idle.
+
+    `noted` is called with the key of each message whose result is in the ledger.
+    """
 
     work: threading.Event
     end: threading.Event
     linger: float = LINGER
+    noted: Callable[[str], None] = nobody
     chance: Callable[[], float] = random.random
 
 
@@ -120,7 +128,7 @@ class Session:
             if self._wakes.work.wait(left):
                 self._wakes.work.clear()
                 with self._database.read() as tx:
-                    if claims.anything_due(tx, self._lease.mailbox, self._database.now(tx)):
+                    if claims.anything_due(tx, self._lease, self._database.now(tx)):
                         return
 
     def _claim(self, limits: Limits) -> claims.Claim:
@@ -202,6 +210,7 @@ class Session:
             calm=self._calm,
         )
         results.record(self._database, self._lease, result)
+        self._wakes.noted(row.key)
         self._renewed = time.monotonic()
         self.sent += 1
         if self._calm >= results.CALM:

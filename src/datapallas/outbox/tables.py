@@ -10,7 +10,7 @@ import enum
 
 import sqlalchemy as sa
 
-VERSION = 1
+VERSION = 2
 
 metadata = sa.MetaData()
 _BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -110,6 +110,9 @@ jobs = sa.Table(
     sa.Column("doubt", sa.Text, nullable=False),
     sa.Column("lifetime", sa.Float, nullable=False),
     sa.Column("created", sa.Float, nullable=False),
+    sa.Column(
+        "cleaned", sa.Float, nullable=False, default=0.0
+    ),  # when its content was deleted; 0: it is there
 )
 
 contents = sa.Table(
@@ -169,9 +172,13 @@ attempts = sa.Table(
     metadata,
     sa.Column("id", _BIG, primary_key=True, autoincrement=True),
     sa.Column("message", _BIG, nullable=False),
+    sa.Column("mailbox", sa.Text, nullable=False, default=""),
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("server", sa.Text, nullable=False, default=""),
     sa.Column("reply", sa.Text, nullable=False, default=""),
 )
 sa.Index("attempts_of_message", attempts.c.message)
+sa.Index(
+    "attempts_over_time", attempts.c.mailbox, attempts.c.at, attempts.c.outcome
+)  # what a chart reads, whole

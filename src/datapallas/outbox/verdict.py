@@ -152,7 +152,7 @@ def of_error(case: Case, error: DataPallasError) -> Verdict:
     stop = _about_mailbox(error, own_sender=case.own_sender)
     if stop is not None:
         return _held(case, error, stop)
-    if isinstance(error, SmtpRefused) and not error.transient and error.step not in _OPENING:
+    if isinstance(error, SmtpRefused) and not error.transient and error.step not in OPENING:
         people = tuple([Person(place, Fate.REFUSED, error.raw, error) for place, _ in case.recipients])
         return Verdict(people=people, summary="refused")
     if not error.transient:
@@ -168,7 +168,7 @@ def of_error(case: Case, error: DataPallasError) -> Verdict:
     )
 
 
-_OPENING = frozenset({"connect", "EHLO", "STARTTLS", "TLS", "AUTH"})
+OPENING = frozenset({"connect", "EHLO", "STARTTLS", "TLS", "AUTH"})
 
 
 def _held(case: Case, error: DataPallasError, pause: Pause, server: str = "") -> Verdict:
@@ -190,7 +190,7 @@ def _about_mailbox(error: DataPallasError, *, own_sender: bool) -> Pause | None:
 
 
 def _about_sender(error: SmtpRefused, *, own_sender: bool) -> Pause | None:
-    if error.step in _OPENING:
+    if error.step in OPENING:
         return Pause.SIGN_IN if error.step == "AUTH" else Pause.CONFIGURATION
     if error.enhanced in _QUOTA or _QUOTA_WORDS.search(error.text):
         return Pause.QUOTA

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
-    from starlette.types import Message, Receive
+    from starlette.types import Message, Receive, Scope
 
 LARGEST = 64 * 1024
 """Bytes of a body; the largest form here has a few hundred."""
+LARGEST_MESSAGE = 40 * 1024 * 1024
+"""Bytes of a message to be sent: 30 MiB of attachments in base64, which is more than most servers take."""
+MESSAGES = "/api/v1/messages"
 
 
-def bounded(receive: Receive, limit: int = LARGEST) -> Receive:
+def largest(scope: Scope) -> int:
+    """Bytes the body of this request may have."""
+    return LARGEST_MESSAGE if scope["path"] == MESSAGES else LARGEST
+
+
+def bounded(receive: Receive, limit: int) -> Receive:
     """`receive`, which raises HTTPException 413 as soon as more than `limit` bytes have come."""
     come = 0
 

@@ -18,7 +18,7 @@ from starlette.routing import Match
 from datapallas.errors import DataPallasError
 from datapallas.web import checks, problems
 from datapallas.web.audit import Person
-from datapallas.web.body import LARGEST, bounded
+from datapallas.web.body import bounded, largest
 from datapallas.web.entrance import nobody_in
 from datapallas.web.hashing import same
 from datapallas.web.headers import with_security
@@ -68,7 +68,7 @@ class Guard:
         scope["scheme"] = self._services.settings.scheme  # as configured, never as a header says
         try:
             await self._admit(scope)
-            await self._app(scope, bounded(receive), guarded)
+            await self._app(scope, bounded(receive, largest(scope)), guarded)
         except ClientDisconnect:
             return
         except Refused as refused:
@@ -177,7 +177,7 @@ def _body(scope: Scope) -> None:
         return
     kinds = (checks.JSON,) if problems.is_api(scope) else (checks.FORM, checks.JSON)
     length = checks.header(scope, "content-length") or "0"
-    if not length.isdecimal() or int(length[:20]) > LARGEST:
-        raise Refused(Problem(status=413, detail=f"More than {LARGEST} bytes are not taken."))
+    if not length.isdecimal() or int(length[:20]) > largest(scope):
+        raise Refused(Problem(status=413, detail=f"More than {largest(scope)} bytes are not taken."))
     if checks.media_type(scope) not in kinds:
         raise Refused(Problem(status=415, detail=f"The body must be {' or '.join(kinds)}."))

@@ -45,6 +45,15 @@ _STATUS: tuple[tuple[type[errors.DataPallasError], int], ...] = (
     (errors.RecipientsRefused, 502),
 )
 
+_BY_CODE = {
+    "too-many": 429,
+    "unknown-job": 404,
+    "unknown-message": 404,
+    "job-closed": 409,
+    "content-gone": 409,
+    "key-reused": 422,
+}
+
 
 class Code(StrEnum):
     """Problems that are no failure of ours: names for programs. A failure of ours brings its own code."""
@@ -169,8 +178,8 @@ def _field_error(one: Mapping[str, Any]) -> FieldError:
 def status_of(error: BaseException) -> int:
     """The HTTP status an exception comes to."""
     if isinstance(error, errors.DataPallasError):
-        if error.code == "too-many":
-            return 429
+        if error.code in _BY_CODE:
+            return _BY_CODE[error.code]
         for kind, status in _STATUS:
             if isinstance(error, kind):
                 return status

@@ -15,6 +15,7 @@ from datapallas.web.who import Who  # FastAPI reads the annotations of its depen
 
 if TYPE_CHECKING:
     from datapallas.home import Home
+    from datapallas.home.outbox_desk import OutboxDesk
     from datapallas.home.sign_ins import SignIns
     from datapallas.home.test_emails import TestEmails
     from datapallas.home.trial import Trial
@@ -81,6 +82,7 @@ class Services:
     access: Access
     arrivals: Arrivals
     audit: Audit
+    desk: OutboxDesk
 
 
 def services(request: Request) -> Services:

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datapallas.web.api import about, changes, connections, diagnoses, docs, sign_ins, test_emails
+from datapallas.web.api import (
+    about,
+    changes,
+    connections,
+    diagnoses,
+    docs,
+    jobs,
+    messages,
+    sign_ins,
+    test_emails,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +31,8 @@ ROUTERS: Sequence[APIRouter] = (
     changes.router,
     sign_ins.router,
     test_emails.router,
+    messages.router,
+    jobs.router,
     diagnoses.router,
     docs.router,
 )

@@ -26,6 +26,8 @@ TAGS = (
         "The act that ends with a stored refresh token; it goes on in the background while you watch.",
     ),
     ("test emails", "The real thing, sent once, step by step."),
+    ("messages", "Mail that is promised, sent at the provider's pace, and accounted for."),
+    ("jobs", "The messages of one report, one program, one command, and the mailboxes they leave through."),
     ("diagnoses", "What went wrong, why, and one thing to do."),
     ("about", "This server, and you."),
 )
@@ -134,10 +136,12 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> None:
     failures = dict(ALWAYS)
     if "{" in route.path:
         failures |= FOUND
-    if "/connections" in route.path:
+    if any(part in route.path for part in ("/connections", "/jobs", "/messages", "/outbox")):
         failures |= STORED
     if "requestBody" in operation:
         failures |= BODY
+    if route.name == "send_message":
+        failures |= {404: "No connection has this code.", 413: "More than 40 MiB."}
     if route.name in WATCHED:
         operation["responses"]["204"] = {"description": "The last event has come already."}
         operation["responses"]["200"] = _events(WATCHED[route.name])

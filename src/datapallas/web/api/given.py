@@ -22,7 +22,7 @@ _LONGEST_LOG = 60_000
 _ADDRESS = 320
 
 
-def _whole(value: str) -> str:
+def whole(value: str) -> str:
     """Refuse half a character (a lone surrogate, RFC 8259 section 8.2), which no file and no server takes."""
     if not value.isascii():
         try:
@@ -33,11 +33,11 @@ def _whole(value: str) -> str:
 
 
 def _whole_secret(value: SecretStr) -> SecretStr:
-    _whole(value.get_secret_value())
+    whole(value.get_secret_value())
     return value
 
 
-Text = Annotated[str, AfterValidator(_whole), Field(max_length=LONGEST)]
+Text = Annotated[str, AfterValidator(whole), Field(max_length=LONGEST)]
 Hidden = Annotated[SecretStr, AfterValidator(_whole_secret), Field(max_length=LONGEST)]
 
 FIELDS_SCHEMA: dict[str, Any] = {
@@ -170,14 +170,14 @@ class TestEmailStart(Draft):
 
     __test__ = False  # its name looks like a test to pytest
     model_config = ConfigDict(json_schema_extra={"examples": [{}, {"to": "anna@contoso.example"}]})
-    to: Annotated[str, AfterValidator(_whole), Field(max_length=_ADDRESS)] = ""
+    to: Annotated[str, AfterValidator(whole), Field(max_length=_ADDRESS)] = ""
     """One address; left out: the sender's own."""
 
 
 class Pasted(Given):
     """Something that was said."""
 
-    text: Annotated[str, AfterValidator(_whole), Field(min_length=1, max_length=_LONGEST_LOG)] = Field(
+    text: Annotated[str, AfterValidator(whole), Field(min_length=1, max_length=_LONGEST_LOG)] = Field(
         examples=[
             "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant."
         ]

@@ -1,0 +1,305 @@
+"""What programs send and get about mail in the outbox: bodies of requests and answers, and how answers are made.
+
+Must stay true: an attachment is octets that came with the request, never a file of this machine.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool
+
+from datapallas.diagnosis.explain import explain
+from datapallas.web.api.given import Given, Text, whole
+from datapallas.web.api.shown import DiagnosisShown, Shown, diagnosis_of
+
+if TYPE_CHECKING:
+    from datapallas.errors import DataPallasError
+    from datapallas.mail.message import Message
+    from datapallas.outbox.overview import JobLine, MailboxLine, RecipientLine
+    from datapallas.outbox.search import MessageView
+
+_MOST_PEOPLE = 1000
+_MOST_FILES = 100
+_LONGEST_BODY = 10_000_000
+_LONGEST_FILE = 41_000_000
+
+
+OutcomeName = Literal["queued", "deferred", "accepted", "refused", "unknown", "parked"]
+
+
+def _octets(value: str) -> str:
+    try:
+        base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("it is not base64") from None
+    return value
+
+
+Address = Annotated[str, AfterValidator(whole), Field(max_length=1000)]
+Addresses = Annotated[list[Address], Field(max_length=_MOST_PEOPLE)]
+Body = Annotated[str, AfterValidator(whole), Field(max_length=_LONGEST_BODY)]
+Name = Annotated[str, AfterValidator(whole), Field(max_length=200)]
+
+
+class AttachmentGiven(Given):
+    """A file that goes along."""
+
+    name: Annotated[str, AfterValidator(whole), Field(min_length=1, max_length=200, examples=["figures.pdf"])]
+    """What the recipient sees."""
+    content: Annotated[str, AfterValidator(_octets), Field(max_length=_LONGEST_FILE, examples=["JVBERi0="])]
+    """Its octets in base64."""
+    type: Annotated[str, AfterValidator(whole), Field(max_length=200, examples=["application/pdf"])] = ""
+    """Its media type; left out: known from the name."""
+
+
+class NewMessage(Given):
+    """A message to be sent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"to": ["anna@contoso.example"], "subject": "Figures", "text": "They are ready."}]
+        }
+    )
+    connection: Name = ""
+    """The connection's code; left out: the default one."""
+    to: Addresses = Field(default_factory=list)
+    """Recipients, as `a@x.example` or `Name <a@x.example>`."""
+    cc: Addresses = Field(default_factory=list)
+    """Recipients of a copy."""
+    bcc: Addresses = Field(default_factory=list)
+    """Recipients nobody else sees."""
+    reply_to: Addresses = Field(default_factory=list)
+    """Where answers go."""
+    subject: Text = ""
+    """The subject."""
+    text: Body = ""
+    """The plain text."""
+    html: Body = ""
+    """The HTML."""
+    attachments: Annotated[list[AttachmentGiven], Field(max_length=_MOST_FILES)] = Field(default_factory=list)
+    """Files that go along."""
+    job: Name = ""
+    """The job it belongs to; left out: one of its own."""
+    key: Name = ""
+    """What makes it this one within `job`: the same key of a job is sent once."""
+    bulk: StrictBool = False
+    """It goes after the mail of others."""
+    now: StrictBool = False
+    """Wait up to 30 seconds for the outcome."""
+
+
+class OutboxRecipientShown(Shown):
+    """One recipient of one message."""
+
+    message: int
+    """The message's number: `GET /messages/{message}`."""
+    job: str
+    """The job's id."""
+    key: str
+    """What makes the message this one within its job."""
+    address: str
+    """To whom."""
+    outcome: str
+    """`queued`, `deferred`, `accepted`, `refused`, `unknown`, `parked`. Accepted never means delivered."""
+    reply: str
+    """What the mail server said last."""
+    at: str
+    """When, ISO 8601 UTC; empty before."""
+    may_be_double: bool
+    """It may have been sent twice."""
+    problem: DiagnosisShown | None
+    """Why it was not accepted."""
+
+
+class AttemptShown(Shown):
+    """One try."""
+
+    at: str
+    """When, ISO 8601 UTC."""
+    outcome: str
+    """What came of it, in a word."""
+    server: str
+    """Who answered; empty: nobody."""
+    reply: str
+    """What it said."""
+
+
+class OutboxMessageShown(Shown):
+    """A message of the outbox."""
+
+    id: int
+    """Its number."""
+    job: str
+    """The job's id."""
+    key: str
+    """What makes it this one within its job."""
+    connection: str
+    """The code of the connection it leaves through."""
+    state: str
+    """`queued`, `held`, `claimed` (being sent), `done` (every recipient has an outcome)."""
+    message_id: str
+    """Its Message-ID."""
+    due: str
+    """When it is tried next, ISO 8601 UTC; empty: at once, or never."""
+    recipients: list[OutboxRecipientShown]
+    """The first hundred."""
+    attempts: list[AttemptShown]
+    """The last hundred, the newest first."""
+
+
+class JobShown(Shown):
+    """A job."""
+
+    id: str
+    """What it is found by."""
+    name: str
+    """What a person calls it."""
+    connection: str
+    """The code of the connection it sends through."""
+    state: str
+    """`open`, `paused`, `cancelled`."""
+    created: str
+    """When, ISO 8601 UTC."""
+    messages: int
+    """How many."""
+    recipients: dict[str, int]
+    """How many recipients there are of each outcome."""
+    open: int
+    """Recipients without an outcome."""
+    may_be_double: int
+    """Messages that may have been sent twice."""
+
+
+class Jobs(Shown):
+    """Jobs."""
+
+    jobs: list[JobShown]
+    """The newest first."""
+
+
+class OutboxRecipients(Shown):
+    """Some recipients."""
+
+    recipients: list[OutboxRecipientShown]
+    """In their order."""
+    after: str
+    """Ask for the next ones with this as `after`; empty: there are no more."""
+
+
+class Counted(Shown):
+    """What a change was about."""
+
+    count: int
+    """Messages; for a retry, recipients."""
+
+
+class MailboxShown(Shown):
+    """A mailbox that has or had mail in the outbox."""
+
+    connection: str
+    """The connection's code."""
+    pause: str
+    """Why it is paused: person, sign-in, configuration, sender, quota; empty: it is not."""
+    waits: float
+    """Seconds until it sends again, when it leaves its server alone or its day is full."""
+    waiting: int
+    """Recipients without an outcome."""
+    sessions: int
+    """Open now."""
+    seconds_left: float
+    """How long the rest takes, about."""
+    problem: DiagnosisShown | None
+    """Its last failure."""
+
+
+class Mailboxes(Shown):
+    """Mailboxes."""
+
+    mailboxes: list[MailboxShown]
+    """By their codes."""
+
+
+def message_of(given: NewMessage) -> Message:
+    """The message. Raises MessageError, AddressError, AttachmentError."""
+    from datapallas.mail.attachment import Attachment
+    from datapallas.mail.message import Message
+
+    files = [Attachment(one.name, base64.b64decode(one.content), one.type) for one in given.attachments]
+    return Message(
+        to=given.to,
+        cc=given.cc,
+        bcc=given.bcc,
+        reply_to=given.reply_to,
+        subject=given.subject,
+        text=given.text,
+        html=given.html,
+        attachments=files,
+    )
+
+
+def recipient_shown(line: RecipientLine) -> OutboxRecipientShown:
+    """One recipient."""
+    return OutboxRecipientShown(
+        message=line.message,
+        job=line.job,
+        key=line.key,
+        address=line.address,
+        outcome=line.outcome,
+        reply=line.reply,
+        at=line.at,
+        may_be_double=line.may_be_double,
+        problem=_explained(line.problem),
+    )
+
+
+def message_shown(view: MessageView) -> OutboxMessageShown:
+    """One message."""
+    return OutboxMessageShown(
+        id=view.id,
+        job=view.job,
+        key=view.key,
+        connection=view.connection,
+        state=view.state,
+        message_id=view.message_id,
+        due=view.due,
+        recipients=[recipient_shown(one) for one in view.people],
+        attempts=[
+            AttemptShown(at=one.at, outcome=one.outcome, server=one.server, reply=one.reply)
+            for one in view.attempts
+        ],
+    )
+
+
+def job_shown(line: JobLine) -> JobShown:
+    """One job."""
+    return JobShown(
+        id=line.id,
+        name=line.name,
+        connection=line.connection,
+        state=line.state,
+        created=line.created,
+        messages=line.messages,
+        recipients=line.fates,
+        open=line.open,
+        may_be_double=line.doubted,
+    )
+
+
+def mailbox_shown(line: MailboxLine) -> MailboxShown:
+    """One mailbox."""
+    return MailboxShown(
+        connection=line.code,
+        pause=line.pause,
+        waits=line.waits,
+        waiting=line.waiting,
+        sessions=line.sessions,
+        seconds_left=line.left.seconds if line.waiting else 0.0,
+        problem=_explained(line.problem),
+    )
+
+
+def _explained(problem: DataPallasError | None) -> DiagnosisShown | None:
+    return diagnosis_of(explain(problem)) if problem is not None else None
