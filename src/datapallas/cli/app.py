@@ -71,23 +71,21 @@ OUTBOX = {
     "pause": Entry("outbox:pause", "Send nothing through a connection."),
     "resume": Entry("outbox:resume", "Let a paused connection send again."),
     "limits": Entry("outbox:limits", "Show or change how fast a connection may send."),
-    "search": Entry("outbox_look:search", "Find recipients in all jobs, and what became of each."),
-    "clean": Entry("outbox_look:clean", "Delete what is done and older than the settings say."),
     "estimate": Entry("outbox:estimate", "Say how long so many recipients take through a connection."),
 }
 REPORT = {
     "new": Entry("report:new", "Make a report: a small one to start from, or one of the samples."),
     "list": Entry("report:list_", "List the reports, and what is wrong with those that cannot run."),
     "check": Entry("report_check:check", "Read the whole list of a report and say what is wrong with it."),
-    "seal-password": Entry(
-        "report_seal_password:seal_password", "Seal the password of a report's database into its report.toml."
+    "preview": Entry(
+        "report_preview:preview", "Write one recipient's email and documents to a folder; nothing is sent."
     ),
     "run": Entry("report_run:run", "Send a report: one email to each recipient of its rows."),
     "resume": Entry("report_run:resume", "Go on with a run that stopped or was left, and watch it."),
     "history": Entry("report_history:history", "List the runs of reports; of one run, what became of it."),
     "schedule": Entry("report_schedule:schedule", "Show or change when a report runs by itself."),
-    "preview": Entry(
-        "report_preview:preview", "Write one recipient's email and documents to a folder; nothing is sent."
+    "seal-password": Entry(
+        "report_seal_password:seal_password", "Seal the password of a report's database into its report.toml."
     ),
 }
 AUDIT = {
@@ -166,9 +164,6 @@ app = Table(
             "outbox", dict(OUTBOX), "Mail that is promised, until every recipient has an outcome."
         ),
         "job": Table("job", dict(JOB), "The messages of one command or report, and what became of them."),
-        "report": Table(
-            "report", dict(REPORT), "One email, and its documents, for each recipient of a list."
-        ),
         "keys": Table("keys", dict(KEYS), "The key that seals secrets."),
         "serve": Entry("serve:serve", "Serve the web page and the JSON API until Ctrl-C."),
         "user": Table("user", dict(USER), "The people who may log in to a served page."),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from datapallas.home import Home
     from datapallas.outbox.runs.engine import Engine
 
+LEASE = 15.0
+"""Seconds after which a machine of a fleet that said nothing is dead."""
 FIRST_LOOK = 60.0
 """Seconds after which it begins in a home that has no reports: sign-ins want to be kept alive."""
 _LOOK = 1.0  # seconds between two looks whether there is something to do, or whether our turn has come
@@ -41,9 +43,10 @@ class Running:
         log: Callable[[str], None],
         *,
         schedules: bool = True,
+        lease: float = LEASE,
     ) -> None:
         self._home, self._tell, self._log = home, tell, log
-        self._schedules = schedules
+        self._schedules, self._lease = schedules, lease
         self._ended = threading.Event()
         self._engine: Engine | None = None
         self._begun = time.monotonic()
@@ -111,7 +114,7 @@ class Running:
                 looks=reports.look,
                 tell=reports.stopped,
             )
-            with Engine(records, run_place.url(home), place, work) as engine:
+            with Engine(records, run_place.url(home), place, work, self._lease) as engine:
                 self._engine = chores.engine = engine
                 try:
                     self._ended.wait()

@@ -21,14 +21,16 @@ from datapallas.outbox.runs.records import Ended
 from datapallas.reports import paths
 from datapallas.reports.frozen import Choice, Frozen, freeze
 from datapallas.reports.model import Kind, Problem, Source
+from datapallas.reports.sink import MOST
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from datapallas.mail.message import Message
     from datapallas.reports.model import Recipient, Rendered, Report
+    from datapallas.reports.sink import Sink
 
 MESSAGES = 100
 """Messages of one chunk, at most."""
@@ -95,8 +97,8 @@ class Gathered:
 
     Attributes:
         recipients: how many there are.
-        errors: how many rows and parts belong to nobody or could not be read.
-        problems: the first of them, and warnings.
+        errors: how many recipients and rows have a problem that keeps them from being sent to.
+        problems: the first thousand, with warnings.
     """
 
     frozen: Frozen
@@ -119,15 +121,28 @@ def gather(report: Report, wanted: Wanted, target: Path, stdin: BinaryIO | None 
         choice = Choice(only=frozenset(wanted.only), sample=wanted.sample)
         frozen = freeze(report, target, choice.of(found, seen), _left(report))
         sinks = [found.problems, *([rows.problems] if rows is not None else [])]
+        columns = rows.columns if rows is not None else ()
     missing = sorted(set(wanted.only) - seen)
     if missing:
         frozen.remove()
         raise UsageError(f"No recipient has the key {missing[0]!r}.", code="report-key", key=missing[0])
+    return _checked(report, frozen, (columns, sinks))
+
+
+def _checked(report: Report, frozen: Frozen, given: tuple[Sequence[str], Sequence[Sink]]) -> Gathered:
+    """Look at every envelope: what is wrong with an address is known before the first email leaves."""
+    from datapallas.reports.problems import Check
+    from datapallas.reports.rendering import Renderer
+
+    check, first = Check(report, *given), list[Problem]()
+    with Renderer(frozen.report(report), envelope_only=True) as renderer:
+        everybody = (recipient for recipient, _ in frozen.recipients())
+        with contextlib.closing(renderer.render(everybody)) as results:
+            for problem in check.problems(results):
+                if len(first) < MOST:
+                    first.append(problem)
     return Gathered(
-        frozen=frozen,
-        recipients=frozen.about()["recipients"],
-        errors=sum(sink.errors for sink in sinks),
-        problems=tuple(problem for sink in sinks for problem in sink),
+        frozen=frozen, recipients=frozen.about()["recipients"], errors=check.errors, problems=tuple(first)
     )
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SLOTS = 2
 """Runs of one process at a time."""
-LEASE = 30.0  # seconds after which a worker that said nothing is dead
+LEASE = 15.0  # seconds after which a worker that said nothing is dead
 LOOK = 0.5  # seconds between two looks at the records
 _RESCAN = 15.0  # seconds between two looks at what is scheduled
 _TRIES = 12
@@ -89,6 +89,7 @@ class Engine:
         with contextlib.ExitStack() as stack:
             if self._records.path is not None:
                 stack.enter_context(files.locked(self._records.path.with_suffix(".lock"), seconds=0))
+                self._records.forget_workers()  # whoever had the lock before is no more
             stack.callback(self._records.forget_worker, self.id)
             self._beat()
             stack.enter_context(self._dbos())

@@ -147,6 +147,11 @@ class Records(Database):
         with contextlib.suppress(StorageError), self.write() as tx:
             tx.execute(sa.delete(workers).where(workers.c.id == worker))
 
+    def forget_workers(self) -> None:
+        """Nobody else works on this database."""
+        with self.write() as tx:
+            tx.execute(sa.delete(workers))
+
     def alive(self) -> dict[str, str]:
         """Workers that said something lately, with their places."""
         with self.read() as tx:

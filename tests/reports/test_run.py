@@ -1,0 +1,193 @@
+"""A run survives whatever kills its worker: nobody is forgotten, nobody is promised an email twice."""
+
+from __future__ import annotations
+
+import collections
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from datapallas.connection.model import Connection, Security, Server
+from datapallas.home import Home
+from datapallas.home.report_runs import ReportRuns, open_runs
+from datapallas.outbox import overview, tables
+from datapallas.outbox.runs.tables import State
+from datapallas.reports.run import Wanted
+from mail.conftest import stage  # noqa: F401 - the fixture
+from outbox.conftest import server  # noqa: F401 - the fixture
+from reports.given import folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mail.conftest import Stage
+
+WORKER = Path(__file__).with_name("run_worker.py")
+MANY = int(os.environ.get("DATAPALLAS_MANY_RECIPIENTS", "2000"))
+TOML = """\
+name = "Letters"
+connection = "eml-stage"
+
+[rows]
+file = "people.csv"
+
+[email]
+to = "{{ email }}"
+subject = "Hello {{ name }}"
+text = "mail.txt"
+
+[limits]
+on_problem = "skip"
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def home(request: pytest.FixtureRequest, tmp_path: Path, stage: Stage) -> Home:  # noqa: F811
+    """A home with a mailbox at a server that takes everything."""
+    environ = dict(os.environ)
+    if request.param == "postgres":
+        environ["DATAPALLAS_DATABASE"] = request.getfixturevalue("server").new()
+    home = Home(tmp_path, environ)
+    where = Server(host="127.0.0.1", port=str(stage.port), security=Security.NONE)
+    home.folder.create(Connection(code="eml-stage", server=where, from_address="reports@contoso.example"))
+    return home
+
+
+@pytest.fixture
+def runs(home: Home) -> Iterator[ReportRuns]:
+    with open_runs(home) as found:
+        yield found
+
+
+def people(count: int, bad: int = 0) -> str:
+    """Rows; each `bad`-th has no address."""
+    lines = [f"N{n},{'nobody' if bad and n % bad == 0 else f'p{n}@x.example'}" for n in range(1, count + 1)]
+    return "\n".join(["name,email", *lines, ""])
+
+
+def work(home: Home, run: str, point: str = "none", count: int = 1) -> subprocess.Popen[str]:
+    words = [sys.executable, str(WORKER), str(home.root), run, point, str(count)]
+    return subprocess.Popen(
+        words, env=dict(home.environ), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def ended(worker: subprocess.Popen[str]) -> int:
+    said, _ = worker.communicate(timeout=120)
+    assert "Traceback" not in said, said
+    return worker.returncode
+
+
+def promised(runs: ReportRuns, run: str) -> list[str]:
+    with runs.outbox.database.read() as tx:
+        return list(
+            tx.execute(sa.select(tables.messages.c.key).where(tables.messages.c.job == run)).scalars()
+        )
+
+
+def check(runs: ReportRuns, run: str, stage: Stage, count: int) -> None:  # noqa: F811
+    """Everybody was promised and sent one email; what may be double is listed."""
+    assert runs.records.load(run).state is State.DONE
+    assert sorted(promised(runs, run), key=int) == [str(n) for n in range(1, count + 1)]
+    (line,) = overview.job_lines(runs.outbox.database, run)
+    assert line.fates["accepted"] == count
+    seen = collections.Counter(mail.recipients[0] for mail in stage.taken)
+    assert set(seen) == {f"p{n}@x.example" for n in range(1, count + 1)}
+    assert sum(seen.values()) - count <= line.doubted
+    assert runs.records.load(run).facts["outcomes"]["accepted"] == count
+    assert not (runs.home.root / "data" / "runs" / run).exists()
+
+
+def test_killed_at_random(home: Home, runs: ReportRuns, stage: Stage) -> None:  # noqa: F811
+    """2,000 recipients, the worker killed at random moments again and again: each gets an email, once."""
+    folder(home.root, report_toml=TOML, people_csv=people(MANY))
+    chance = random.Random(11)
+    prepared = runs.prepare("letters", Wanted())
+    runs.start(prepared.run)
+    kills = 0
+    while True:
+        worker = work(home, prepared.run)
+        try:
+            assert worker.wait(120 if kills >= 5 else chance.uniform(1.5, 4.0)) == 0
+            break
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            kills += 1
+        finally:
+            if worker.poll() is not None and worker.stdout is not None:
+                worker.stdout.close()
+    assert kills
+    check(runs, prepared.run, stage, MANY)
+
+
+@pytest.mark.parametrize(
+    ("point", "count"),
+    [
+        ("copied", 1),
+        ("frozen", 1),
+        ("promised", 1),
+        ("promised", 3),
+        ("saved", 2),
+        ("accepted", 1),
+        ("told", 1),
+        ("done", 1),
+    ],
+)
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_killed_at(home: Home, runs: ReportRuns, stage: Stage, point: str, count: int) -> None:  # noqa: F811
+    """Killed at any step, the next worker goes on there; the report may be edited and the rows be gone meanwhile."""
+    place = folder(home.root, report_toml=TOML, people_csv=people(250))
+    run = runs.begin("letters", Wanted())
+    assert ended(work(home, run, point, count)) == -9
+    if point != "copied":  # it works with its own copy from then on
+        (place / "people.csv").unlink()
+        (place / "mail.txt").write_text("Nonsense {{")
+    assert ended(work(home, run)) == 0
+    check(runs, run, stage, 250)
+
+
+def test_problems_are_kept_once(home: Home, runs: ReportRuns, stage: Stage) -> None:  # noqa: F811
+    """Recipients with a problem are listed once and counted once, whatever was done again; the others get theirs."""
+    folder(home.root, report_toml=TOML, people_csv=people(250, bad=50))
+    run = runs.begin("letters", Wanted())
+    assert ended(work(home, run, "promised", 2)) == -9
+    assert ended(work(home, run)) == 0
+    progress = runs.progress(run)
+    assert progress.record.state is State.DONE and progress.total == progress.done == 250
+    assert progress.failed == 5 and progress.outcomes["accepted"] == 245
+    assert [one["key"] for one in runs.problems(run)] == ["50", "100", "150", "200", "250"]
+
+
+def test_cancelled(home: Home, runs: ReportRuns, stage: Stage) -> None:  # noqa: F811
+    """A cancelled run promises nothing more, and its rows are deleted."""
+    folder(home.root, report_toml=TOML, people_csv=people(250))
+    run = runs.begin("letters", Wanted())
+    assert ended(work(home, run, "saved", 1)) == -9
+    runs.cancel(run)
+    assert ended(work(home, run)) == 0
+    assert runs.records.load(run).state is State.CANCELLED
+    assert len(promised(runs, run)) == 100 and not (home.root / "data" / "runs" / run).exists()
+
+
+def test_a_file_that_was_left_and_has_changed_stops_the_run(
+    home: Home, runs: ReportRuns, tmp_path: Path
+) -> None:
+    """A file outside the report's folder is not copied; when it is another one, nothing more is promised."""
+    given = tmp_path / "elsewhere" / "terms.txt"
+    given.parent.mkdir()
+    given.write_text("Terms")
+    toml = TOML + f'\n[[attachments]]\nfile = "{given}"\n'
+    folder(home.root, report_toml=toml, people_csv=people(3))
+    prepared = runs.prepare("letters", Wanted())
+    given.write_text("Other terms")
+    runs.start(prepared.run)
+    assert ended(work(home, prepared.run)) == 0
+    record = runs.records.load(prepared.run)
+    assert record.state is State.STOPPED and record.problem is not None
+    assert record.problem.code == "run-file-changed" and promised(runs, prepared.run) == []
