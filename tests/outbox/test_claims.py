@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from datapallas.mail.envelope import Envelope, Outcome, Receipt, RecipientOutcome
-from datapallas.outbox import claims, pacing, recovery, results, tables, verdict
+from datapallas.outbox import claims, pacing, recovery, results, tables, verdict, windows
 from datapallas.outbox.accept import Job, accept
 from datapallas.outbox.claims import LEASE, Claim, Fenced, Lease
 from datapallas.outbox.limits import UNLIMITED, Limits
@@ -48,13 +48,13 @@ class Bench:
 
     def claim(self, lease: Lease, limits: Limits = UNLIMITED, seconds: float = 0.0) -> Claim:
         with self.database.write() as tx:
-            return claims.claim(tx, lease, limits, seconds, self.clock())
+            return claims.claim(tx, lease, limits, pacing.Speed(seconds), self.clock())
 
-    def accepted(self, lease: Lease, row: object, following: object = None) -> None:
+    def accepted(self, lease: Lease, row: object, following: Any = None) -> None:
         people = (verdict.Person(0, tables.Fate.ACCEPTED, "250 ok", None),)
         judged = verdict.Verdict(people=people, summary="accepted")
-        result = results.Result(row=row, verdict=judged, chance=0.5, next=following)
-        results.record(self.database, lease, result)
+        result = results.Result(row=row, verdict=judged, chance=0.5)
+        windows.record_all(self.database, lease, [result], [following.id] if following else [])
 
 
 @pytest.fixture
@@ -147,12 +147,8 @@ def test_the_day_is_counted_in_recipients_and_survives_a_restart(
     assert lease
     taken = bench.claim(lease, limits).messages
     assert [one.row.recipients for one in taken] == [3, 1, 1]
-    for claimed in taken:
-        results.record(
-            bench.database,
-            lease,
-            results.Result(row=claimed.row, verdict=_all_accepted(claimed.row), chance=0.5),
-        )
+    done = [results.Result(row=one.row, verdict=_all_accepted(one.row), chance=0.5) for one in taken]
+    windows.record_all(bench.database, lease, done, [])
     with bench.database.write() as tx:
         claims.release(tx, lease)
     restarted = Bench(opened(place, clock), clock)
@@ -189,7 +185,9 @@ def test_a_clock_that_jumps_a_year(bench: Bench, clock: Clock, years: int) -> No
     lease = bench.lease(limits)
     assert lease
     row = bench.claim(lease, limits).messages[0].row
-    results.record(bench.database, lease, results.Result(row=row, verdict=_deferred(row), chance=0.5))
+    windows.record_all(
+        bench.database, lease, [results.Result(row=row, verdict=_deferred(row), chance=0.5)], []
+    )
     clock.at += years * 365 * 86400
     with bench.database.write() as tx:
         recovery.clock_was_set_back(tx, clock())
@@ -213,7 +211,9 @@ def test_a_message_expires_by_its_waits_and_is_parked(bench: Bench) -> None:
         if not found:
             break
         row = found[0].row
-        results.record(bench.database, lease, results.Result(row=row, verdict=_deferred(row), chance=0.5))
+        windows.record_all(
+            bench.database, lease, [results.Result(row=row, verdict=_deferred(row), chance=0.5)], []
+        )
     assert look.counts(bench.database) == {"parked": 1} and look.states(bench.database) == {"done": 1}
     assert look.rows(bench.database, tables.recipients)[0].reply == "451 later"
 

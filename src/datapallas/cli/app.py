@@ -71,6 +71,8 @@ OUTBOX = {
     "pause": Entry("outbox:pause", "Send nothing through a connection."),
     "resume": Entry("outbox:resume", "Let a paused connection send again."),
     "limits": Entry("outbox:limits", "Show or change how fast a connection may send."),
+    "search": Entry("outbox_look:search", "Find recipients in all jobs, and what became of each."),
+    "clean": Entry("outbox_look:clean", "Delete what is done and older than the settings say."),
     "estimate": Entry("outbox:estimate", "Say how long so many recipients take through a connection."),
 }
 REPORT = {

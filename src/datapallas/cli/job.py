@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any
@@ -19,18 +18,6 @@ if TYPE_CHECKING:
     from datapallas.home.outbox import Outbox
     from datapallas.outbox.overview import JobLine, RecipientLine
 
-COLUMNS = (
-    "job",
-    "key",
-    "address",
-    "outcome",
-    "reply",
-    "at",
-    "message_id",
-    "attempts",
-    "may_be_double",
-)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _job_argument = click.argument("job", metavar="JOB")
 
 
@@ -137,24 +124,17 @@ def retry(as_json: bool, job: str, refused: bool) -> None:  # noqa: FBT001
 @json_option
 def export(as_json: bool, job: str) -> None:  # noqa: FBT001
     """Read and written as it comes: a job may have a million recipients."""
+    from datapallas.outbox.exporting import csv_lines
     from datapallas.outbox.overview import job_lines, recipient_lines
 
     with opened() as outbox:
         job_lines(outbox.database, job)
-        lines = recipient_lines(outbox.database, job)
         if as_json:
+            lines = recipient_lines(outbox.database, job)
             show_json({"ok": True, "recipients": [as_dict(one) for one in lines]})
             return
-        out = csv.writer(sys.stdout, lineterminator="\n")
-        out.writerow(COLUMNS)
-        for one in lines:
-            out.writerow([_cell(getattr(one, name)) for name in COLUMNS])
-
-
-def _cell(value: object) -> str:
-    """A cell no spreadsheet takes for a formula: replies are a stranger's words."""
-    text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+        for text in csv_lines(outbox.database, job):
+            sys.stdout.write(text)
 
 
 def _fates(line: JobLine) -> str:
@@ -163,6 +143,8 @@ def _fates(line: JobLine) -> str:
 
 def as_dict(one: RecipientLine) -> dict[str, Any]:
     """A recipient, for scripts."""
+    from datapallas.outbox.exporting import COLUMNS
+
     found: dict[str, Any] = {name: getattr(one, name) for name in COLUMNS}
     return found | {"error": one.problem.code if one.problem else None}
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datapallas.home.outbox import Outbox
     from datapallas.mail.message import Message
     from datapallas.outbox.database import Database
+    from datapallas.outbox.history import History
     from datapallas.outbox.overview import JobLine, MailboxLine
     from datapallas.outbox.single import Standing
 
@@ -140,6 +141,28 @@ class OutboxDesk:
         return self._told(
             "mailboxes", lambda: mailbox_lines(self.database, room.known_limits), lambda _: LIVE_SECONDS
         )
+
+    def history(self, code: str, seconds: float, spans: int) -> History:
+        """What a mailbox did in the last spans."""
+        from datapallas.outbox.history import history
+
+        return self._told(
+            f"history {code} {seconds}",
+            lambda: history(self.known, code, seconds=seconds, spans=spans),
+            lambda _: min(seconds / 4, 5.0),
+        )
+
+    def seconds_left(self, line: JobLine) -> float | None:
+        """How long a job still takes, with what is before it in its mailbox; None when it does not go on."""
+        from datapallas.outbox.eta import seconds_left
+
+        mailbox = next((one for one in self.mailboxes() if one.code == line.connection), None)
+        if not line.waiting or line.state != "open" or mailbox is None or mailbox.pause:
+            return None
+        before = [one for one in self.jobs() if one.connection == line.connection and one.state == "open"]
+        ahead = [one for one in before if one.created <= line.created and one.id != line.id]
+        messages = line.waiting + sum(one.waiting for one in ahead)
+        return seconds_left(messages, line.open + sum(one.open for one in ahead), mailbox.pace)
 
     def changed(self) -> None:
         """Somebody changed something: what was told before is old."""

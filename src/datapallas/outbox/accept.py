@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from datapallas.errors import ConfigurationError
+from datapallas.errors import ConfigurationError, UsageError
 from datapallas.outbox import tables
 from datapallas.outbox.database import insert_new, notify
 from datapallas.outbox.inserting import insert_many
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datapallas.mail.transport import Letter
     from datapallas.outbox.database import Database
 
+LONGEST_ID = 200
 ROWS = 500
 _OCTETS = 8 * 1024 * 1024
 
@@ -51,6 +52,8 @@ class Job:
         priority: URGENT goes before BULK.
         doubt: what to do when it is not known whether the server took a message.
         lifetime: seconds for which a deferred recipient is tried again.
+
+    Raises UsageError: the id holds a slash or a control character, or is too long.
     """
 
     connection: str
@@ -59,6 +62,14 @@ class Job:
     priority: Priority = Priority.BULK
     doubt: Doubt = Doubt.RETRY
     lifetime: float = LIFETIME
+
+    def __post_init__(self) -> None:
+        """Refuse an id that could not stand in an address of the page."""
+        fits = 0 < len(self.id) <= LONGEST_ID and self.id.isprintable() and "/" not in self.id
+        if not fits or self.id in {".", ".."}:
+            raise UsageError(
+                f"{self.id[:LONGEST_ID]!r} cannot be a job's id: give at most {LONGEST_ID} characters without a slash."
+            )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from datapallas.outbox.eta import Pace, seconds_left
+
 if TYPE_CHECKING:
     from datapallas.outbox.limits import Limits
 
 _DAY = 86_400.0
-_CYCLE = 25 * 3_600.0  # any 24 hours are counted by whole hours: see pacing.day_left
 _HOUR = 3_600.0
 _MINUTE = 60.0
-MESSAGE_RECIPIENTS = 500
-"""Recipients of one transaction at the server; more are several."""
-_FAST = 50.0  # messages a second a server without limits is assumed to take, over all sessions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,19 +25,16 @@ class Estimate:
 
 
 def estimate(messages: int, recipients: int, limits: Limits, *, sent_today: int = 0) -> Estimate:
-    """Say how long `messages` to `recipients` take through one mailbox with these limits.
+    """Say how long `messages` to `recipients` take through one mailbox with these limits, before it begins.
 
     `sent_today` is what the last 24 hours have used of the day's recipients already.
     """
-    each = limits.interval or 1 / _FAST
-    pace = messages * each
-    seconds = pace
-    if limits.per_day:
-        rest = max(0, recipients - max(0, limits.per_day - sent_today))
-        cycles = -(-rest // limits.per_day)
-        if cycles:
-            last = rest - (cycles - 1) * limits.per_day
-            seconds = max(pace, cycles * _CYCLE + pace * last / recipients)
+    return left(messages, recipients, Pace(limits=limits, counts=((0, sent_today),) if sent_today else ()))
+
+
+def left(messages: int, recipients: int, pace: Pace) -> Estimate:
+    """Say how long what waits still takes."""
+    seconds = seconds_left(messages, recipients, pace)
     who = f"{recipients:,} recipient{'' if recipients == 1 else 's'}"
     words = f"{who} through this mailbox: {duration(seconds)}"
     advice = ""

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from datapallas.outbox.eta import measured
 from datapallas.outbox.tables import Fate, attempts
 
 if TYPE_CHECKING:
     from datapallas.outbox.database import Database
 
+PACE_SECONDS = 300.0
+PACE_MOST = 500
+"""What the present pace is measured over: so many seconds or so many messages, whichever is less."""
 RATE_SECONDS = 60.0
 """The span the present rate is measured over."""
 KINDS = ("accepted", "deferred", "refused")
@@ -68,6 +72,21 @@ def history(database: Database, code: str, *, seconds: float, spans: int) -> His
     return History(
         seconds, tuple([Span(at * seconds, **counts.get(at, {})) for at in range(first, last + 1)])
     )
+
+
+def pace_of(tx: sa.Connection, code: str, now: float) -> float:
+    """Messages a second the mailbox's server took of late, over at most five minutes; 0: too few to say."""
+    query = (
+        sa.select(attempts.c.at)
+        .where(
+            attempts.c.mailbox == code,
+            attempts.c.at >= now - PACE_SECONDS,
+            attempts.c.outcome.in_([Fate.ACCEPTED.value, "mixed"]),
+        )
+        .order_by(attempts.c.at.desc())
+        .limit(PACE_MOST)
+    )
+    return measured(list(tx.execute(query).scalars()), now)
 
 
 def per_minute(database: Database, code: str) -> float:

@@ -11,7 +11,9 @@ from datapallas.errors import UsageError
 from datapallas.oauth.clock import iso
 from datapallas.outbox import pacing, problems
 from datapallas.outbox.claims import limits_of
-from datapallas.outbox.estimate import estimate
+from datapallas.outbox.estimate import left
+from datapallas.outbox.eta import Pace
+from datapallas.outbox.history import pace_of
 from datapallas.outbox.limits import OwnLimits
 from datapallas.outbox.recovery import OPEN
 from datapallas.outbox.tables import Fate, State, hours, jobs, leases, mailboxes, messages, recipients
@@ -30,6 +32,7 @@ class JobLine:
     """One job.
 
     Attributes:
+        waiting: messages that are not done.
         fates: how many recipients there are of each fate; every fate is named.
         doubted: messages that may have been sent twice.
         created: ISO 8601, UTC.
@@ -41,6 +44,7 @@ class JobLine:
     state: str
     created: str
     messages: int
+    waiting: int
     fates: dict[str, int]
     doubted: int
 
@@ -79,7 +83,9 @@ class MailboxLine:
         waiting: recipients that have no outcome yet.
         sessions: open now, over all workers.
         last_day: recipients handed over in the last 24 hours, where the provider limits them.
+        rate: messages a second its server took of late; 0: too few to say.
         left: how long the rest takes.
+        pace: what that was reckoned from.
     """
 
     code: str
@@ -93,7 +99,9 @@ class MailboxLine:
     last_day: int
     limits: Limits
     slow: float
+    rate: float
     left: Estimate
+    pace: Pace
 
 
 def job_ids(database: Database, newest: int) -> list[str]:
@@ -120,7 +128,8 @@ def _job_line(tx: sa.Connection, row: Any) -> JobLine:
         str(name): n for name, n in tx.execute(fate.where(of_job).group_by(recipients.c.fate))
     }
     doubted = sa.func.sum(sa.case((messages.c.doubts > 0, 1), else_=0))
-    count, doubts = tx.execute(sa.select(sa.func.count(), doubted).where(of_job)).one()
+    waiting = sa.func.sum(sa.case((messages.c.state != State.DONE, 1), else_=0))
+    count, doubts, open_ = tx.execute(sa.select(sa.func.count(), doubted, waiting).where(of_job)).one()
     return JobLine(
         id=row.id,
         name=row.name,
@@ -128,6 +137,7 @@ def _job_line(tx: sa.Connection, row: Any) -> JobLine:
         state=row.state,
         created=iso(row.created),
         messages=count,
+        waiting=int(open_ or 0),
         fates={one.value: found.get(one.value, 0) for one in Fate},
         doubted=int(doubts or 0),
     )
@@ -180,13 +190,23 @@ def mailbox_lines(database: Database, limits: Callable[[str], Limits]) -> list[M
 
 
 def _mailbox_line(tx: sa.Connection, row: Any, limits: Limits, now: float) -> MailboxLine:
-    left = sa.and_(messages.c.mailbox == row.code, messages.c.state != State.DONE)
+    open_ = sa.and_(messages.c.mailbox == row.code, messages.c.state != State.DONE)
     count, people = tx.execute(
-        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(messages.c.recipients), 0)).where(left)
+        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(messages.c.recipients), 0)).where(open_)
     ).one()
     open_now = sa.select(sa.func.count()).where(leases.c.mailbox == row.code, leases.c.until >= now)
     day = sa.and_(hours.c.mailbox == row.code, hours.c.hour >= pacing.hour_of(now) - pacing.DAY_HOURS)
-    used = tx.execute(sa.select(sa.func.coalesce(sa.func.sum(hours.c.recipients), 0)).where(day)).scalar_one()
+    counts = [(one.hour, one.recipients) for one in tx.execute(sa.select(hours).where(day))]
+    used = sum(n for _, n in counts)
+    rate = pace_of(tx, row.code, now)
+    pace = Pace(
+        limits=limits,
+        slow=row.slow,
+        measured=rate,
+        rests=max(0.0, row.backoff_until - now),
+        counts=counts,
+        now=now,
+    )
     return MailboxLine(
         code=row.code,
         pause=row.pause,
@@ -196,10 +216,12 @@ def _mailbox_line(tx: sa.Connection, row: Any, limits: Limits, now: float) -> Ma
         waiting=int(people),
         messages=int(count),
         sessions=tx.execute(open_now).scalar_one(),
-        last_day=int(used),
+        last_day=used,
         limits=limits,
         slow=row.slow,
-        left=estimate(int(count), int(people), limits, sent_today=int(used)),
+        rate=rate,
+        left=left(int(count), int(people), pace),
+        pace=pace,
     )
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST = 100
 """Lines of one answer."""
+LARGEST = 2**63 - 1
+"""The largest number of a message a database can hold."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,7 +108,8 @@ def message(database: Database, number: int) -> MessageView:
     """One message. Raises UsageError (code ``unknown-message``)."""
     with database.read() as tx:
         now = database.now(tx)
-        row = tx.execute(sa.select(messages).where(messages.c.id == number)).one_or_none()
+        query = sa.select(messages).where(messages.c.id == number)
+        row = tx.execute(query).one_or_none() if number <= LARGEST else None
         if row is None:
             raise UsageError(f"There is no message {number}.", code="unknown-message")
         people = tx.execute(lines_query().where(messages.c.id == number).limit(MOST)).all()
@@ -136,6 +139,7 @@ def message(database: Database, number: int) -> MessageView:
 
 def _place(after: str) -> tuple[int, int]:
     message_, _, position = after.partition("-")
-    if not (message_.isdecimal() and position.isdecimal() and len(after) < 40):  # noqa: PLR2004 - two numbers
-        raise UsageError("`after` is what an answer gave as `after`.")
-    return int(message_), int(position)
+    numbers = message_.isascii() and message_.isdecimal() and position.isascii() and position.isdecimal()
+    if numbers and len(after) < 60 and max(int(message_), int(position)) <= LARGEST:  # noqa: PLR2004 - two numbers
+        return int(message_), int(position)
+    raise UsageError("`after` is what an answer gave as `after`.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from datapallas.errors import DataPallasError
 from datapallas.mail.envelope import Envelope
-from datapallas.outbox import claims, pacing, results, verdict
+from datapallas.outbox import claims, pacing, results, verdict, windows
 from datapallas.outbox.claims import Fenced
 from datapallas.outbox.letters import Contents, StoredLetter
 from datapallas.outbox.tables import Doubt, jobs
@@ -81,8 +81,9 @@ class Session:
         self._contents = Contents(database)
         self._transport: MailTransport | None = None
         self._sender = ""
-        self._seconds = 0.0  # what a message takes here, a moving mean
+        self._speed = pacing.Speed()  # moving means
         self._calm = 0
+        self._hold: frozenset[str] = frozenset()  # jobs whose doubts are left to a person
         self._renewed = time.monotonic()
         self.sent = 0
 
@@ -97,7 +98,7 @@ class Session:
                 self._wakes.work.clear()
                 found = self._claim(limits)
                 if found.messages:
-                    self._send_all(found.messages, found.now, limits)
+                    self._send_all(found, limits)
                     idle = time.monotonic()
                 elif found.stop or self._over(found.wait, time.monotonic() - idle):
                     return
@@ -133,39 +134,79 @@ class Session:
 
     def _claim(self, limits: Limits) -> claims.Claim:
         found = self._database.together(
-            lambda tx: claims.claim(tx, self._lease, limits, self._seconds, self._database.now(tx))
+            lambda tx: claims.claim(tx, self._lease, limits, self._speed, self._database.now(tx))
         )
         self._renewed = time.monotonic()
         return found
 
-    def _send_all(self, claimed: Sequence[Claimed], now: float, limits: Limits) -> None:
-        here = time.monotonic() - now  # from the database's clock to ours
+    def _send_all(self, claim: claims.Claim, limits: Limits) -> None:
+        here = time.monotonic() - claim.now  # from the database's clock to ours
+        claimed = claim.messages
+        cases = self._cases(claimed)
+        marked = claim.marked
+        place = 0
+        while place < len(claimed):
+            if not (self._in_time(claimed[place].at + here) if claim.paced else self._goes_on()):
+                break
+            if not marked:
+                results.handing(self._database, self._lease, claimed[place].row.id)
+                marked = 1
+            window = claimed[place : place + marked]
+            sent = self._send_some(window, cases)
+            place += len(sent)
+            whole = len(sent) == len(window) and not self._wakes.end.is_set()
+            calm = whole and not any(one.verdict.throttled or one.verdict.pause for one in sent)
+            marked = self._next(claim, place, here) if calm else 0
+            stop = self._note(sent, [one.row.id for one in claimed[place : place + marked]])
+            if stop or not calm:
+                break
+        self._hand_back(claimed[place:], limits)
+
+    def _cases(self, claimed: Sequence[Claimed]) -> dict[int, verdict.Case]:
         with self._database.read() as tx:
             people = results.open_recipients(tx, [one.row.id for one in claimed])
             query = jobs.select().where(jobs.c.id.in_({one.row.job for one in claimed}))
             doubts = {row.id: Doubt(row.doubt) for row in tx.execute(query)}
-        marked = claimed[0].at - now < pacing.LATE  # as the claim noted
-        for place, one in enumerate(claimed):
-            if not self._in_time(one.at + here):
-                self._hand_back(claimed[place:], limits)
-                return
-            if not marked or time.monotonic() - self._renewed > self._lease.seconds / 2:
-                results.handing(self._database, self._lease, one.row.id)
-                self._renewed = time.monotonic()
-            case = verdict.Case(
+        self._hold = frozenset(job for job, doubt in doubts.items() if doubt is Doubt.HOLD)
+        return {
+            one.row.id: verdict.Case(
                 recipients=people[one.row.id],
                 doubt=doubts[one.row.job],
                 doubts=one.row.doubts,
                 own_sender=one.row.sender.lower() == self._sender.lower(),
             )
-            following = claimed[place + 1] if place + 1 < len(claimed) else None
-            at_once = following is not None and following.at + here - time.monotonic() < pacing.LATE
-            judged = self._send(one.row, case)
-            marked = at_once and not (judged.throttled or judged.pause) and not self._wakes.end.is_set()
-            self._note(one.row, judged, following.row if marked and following else None)
+            for one in claimed
+        }
+
+    def _next(self, claim: claims.Claim, place: int, here: float) -> int:
+        """How many messages from `place` on are handed over at once after the next commit."""
+        rest = claim.messages[place:]
+        if not rest or (claim.paced and rest[0].at + here - time.monotonic() >= pacing.LATE):
+            return 0
+        most = 1 if claim.paced else pacing.window(0.0, self._speed)
+        return claims.alike([one.row for one in rest[:most]], most, self._hold)
+
+    def _goes_on(self) -> bool:
+        return not self._wakes.end.is_set()
+
+    def _send_some(self, window: Sequence[Claimed], cases: dict[int, verdict.Case]) -> list[results.Result]:
+        """Send what is noted as being handed over; ends early when something is wrong with the mailbox, or time is up."""
+        sent: list[results.Result] = []
+        begun = time.monotonic()
+        for one in window:
+            if sent and (self._wakes.end.is_set() or time.monotonic() - begun > self._lease.seconds / 4):
+                break
+            judged = self._send(one.row, cases[one.row.id])
+            mark = self._mark() if judged.pause else ""
+            chance = self._wakes.chance()
+            sent.append(
+                results.Result(row=one.row, verdict=judged, chance=chance, mark=mark, calm=self._calm)
+            )
+            if self._calm >= results.CALM:
+                self._calm = 1
             if judged.throttled or judged.pause is not None:
-                self._hand_back(claimed[place + 1 :], limits)
-                return
+                break
+        return sent
 
     def _in_time(self, moment: float) -> bool:
         """Wait for a reserved moment; False when it has passed, or the session must end."""
@@ -196,25 +237,20 @@ class Session:
             if judged.throttled or judged.pause:
                 self._drop()
         took = time.monotonic() - started
-        self._seconds = took if not self._seconds else 0.8 * self._seconds + 0.2 * took
+        self._speed = self._speed._replace(message=_mean(self._speed.message, took))
         self._calm = 0 if judged.throttled or judged.pause else self._calm + 1
         return judged
 
-    def _note(self, row: Any, judged: verdict.Verdict, following: Any) -> None:
-        result = results.Result(
-            row=row,
-            verdict=judged,
-            chance=self._wakes.chance(),
-            next=following,
-            mark=self._mark() if judged.pause else "",
-            calm=self._calm,
-        )
-        results.record(self._database, self._lease, result)
-        self._wakes.noted(row.key)
+    def _note(self, sent: Sequence[results.Result], following: Sequence[int]) -> bool:
+        """Write results; True when the mailbox is to stop."""
+        started = time.monotonic()
+        stop = windows.record_all(self._database, self._lease, sent, following)
+        for one in sent:
+            self._wakes.noted(one.row.key)
         self._renewed = time.monotonic()
-        self.sent += 1
-        if self._calm >= results.CALM:
-            self._calm = 1
+        self._speed = self._speed._replace(commit=_mean(self._speed.commit, self._renewed - started))
+        self.sent += len(sent)
+        return stop
 
     def _hand_back(self, rest: Sequence[Claimed], limits: Limits) -> None:
         if rest:
@@ -231,3 +267,8 @@ class Session:
         if self._transport is not None:
             transport, self._transport = self._transport, None
             transport.close()
+
+
+def _mean(before: float, now: float) -> float:
+    """A moving mean."""
+    return 0.8 * before + 0.2 * now if before else now

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Header, Path, Query, Response
 
 from datapallas.home.outbox_desk import Promised, Wanted
+from datapallas.web.api.message_given import NewMessage, message_of
 from datapallas.web.api.outbox_models import (
-    NewMessage,
     OutboxMessageShown,
     OutboxRecipients,
-    message_of,
     message_shown,
     recipient_shown,
 )
