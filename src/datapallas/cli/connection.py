@@ -255,11 +255,16 @@ def duplicate(code: str, name: str, as_json: bool) -> None:  # noqa: FBT001
 
 @click.command("delete", help="Delete a connection and its sign-in.")
 @click.argument("code")
-@click.option("--force", is_flag=True, help="Delete it even though it is the default connection.")
+@click.option("--force", is_flag=True, help="Delete it even though it is the default one, or reports use it.")
 @json_option
 def delete(code: str, force: bool, as_json: bool) -> None:  # noqa: FBT001
-    """The default connection is refused without --force."""
-    current_home().folder.delete(code, force=force)
+    """The default connection, and one that reports send through, is refused without --force."""
+    from datapallas.home.used_by import check_unused
+
+    home = current_home()
+    if not force:
+        check_unused(home, code)
+    home.folder.delete(code, force=force)
     if as_json:
         show_json({"ok": True, "deleted": code})
     else:

@@ -110,12 +110,6 @@ class ReportDesk:
             (begun, before), (ended, after) = seen[0], seen[-1]
         return (after - before) / (ended - begun) if ended - begun > 1.0 else 0.0
 
-    def using(self, connection: str) -> list[str]:
-        """The codes of the reports that send through a connection."""
-        from datapallas.home import report_lines
-
-        return report_lines.using(self.home, connection)
-
     def save(self, code: str, draft: Draft) -> None:
         """Store a report with its templates, checked whole first: all of it or nothing.
 

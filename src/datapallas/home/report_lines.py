@@ -71,12 +71,3 @@ def connection_of(home: Home, report: Report) -> str:
     if report.connection:
         return home.folder.load(report.connection).code
     return home.folder.default().code
-
-
-def using(home: Home, connection: str) -> list[str]:
-    """The reports that send through a connection, by name or because it is the default one."""
-    try:
-        default = home.folder.default().code == connection
-    except DataPallasError:
-        default = False
-    return Reports(home.root).used_by(connection, default=default)

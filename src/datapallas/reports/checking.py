@@ -61,7 +61,7 @@ class Checking:
             else:
                 self.columns = ("token", "part", "pages")
             parts = burst.parts(report.burst, report.folder) if report.burst else ()
-            everyone = recipients(report, rows, parts)
+            everyone = stack.enter_context(contextlib.closing(recipients(report, rows, parts)))
             renderer = stack.enter_context(Renderer(report, envelope_only=True))
             sinks = [everyone.problems] if rows is None else [rows.problems, everyone.problems]
             self._check = Check(report, self.columns, sinks)

@@ -57,7 +57,8 @@ def find(report: Report, pick: Pick) -> Found:
         cut = parts(report.burst, report.folder) if report.burst else ()
         columns = ("token", "part", "pages") if rows is None else rows.columns
         last, number = None, 0
-        for one in _asked(recipients(report, rows, cut), pick.words):
+        everybody = stack.enter_context(contextlib.closing(recipients(report, rows, cut)))
+        for one in _asked(everybody, pick.words):
             if last is not None and number == pick.number:
                 return Found(recipient=last, number=number, more=True, columns=columns)
             last, number = one, number + 1

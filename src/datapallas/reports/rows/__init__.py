@@ -43,20 +43,22 @@ def open_rows(
     if source.kind is Kind.SQL:
         from datapallas.reports.rows.sql import sql_rows
 
-        with sql_rows(source, folder, after) as rows:
-            yield rows
+        with sql_rows(source, folder, after) as found:
+            yield found
         return
     with opened(source, folder, stdin) as file:
+        rows: Rows
         match source.kind:
             case Kind.CSV:
                 from datapallas.reports.rows.delimited import DelimitedRows
 
-                yield DelimitedRows(file, source, after)
+                rows = DelimitedRows(file, source, after)
             case Kind.EXCEL:
                 from datapallas.reports.rows.excel import ExcelRows
 
-                yield ExcelRows(file, source, after)
+                rows = ExcelRows(file, source, after)
             case Kind.JSONL:
                 from datapallas.reports.rows.jsonl import JsonRows
 
-                yield JsonRows(file, source, after)
+                rows = JsonRows(file, source, after)
+        yield rows  # held until the file is closed: its reader may not go first
