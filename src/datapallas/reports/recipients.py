@@ -60,7 +60,7 @@ class Recipients:
         self._parts = self._by_token(parts)
         self._all = self._joined(rows) if rows is not None else self._of_parts()
 
-    def __iter__(self) -> Iterator[Recipient]:
+    def __iter__(self) -> Generator[Recipient]:
         return self._all
 
     def __next__(self) -> Recipient:
@@ -103,7 +103,7 @@ class Recipients:
         for row in rows:
             yield Recipient(str(row.number), (row,))
 
-    def _with_parts(self, found: Iterator[Recipient], match: str) -> Iterator[Recipient]:
+    def _with_parts(self, found: Iterator[Recipient], match: str) -> Generator[Recipient]:
         taken: dict[str, str] = {}
         for one in found:
             value = _column(one.rows[0], match)
@@ -182,7 +182,7 @@ class Recipients:
         return ", ".join(text.replace("\\", r"\\").replace(",", r"\,") for text in values)
 
 
-def _groups(store: sqlite3.Connection) -> Iterator[Recipient]:
+def _groups(store: sqlite3.Connection) -> Generator[Recipient]:
     """The groups in the order in which they were seen first, their rows in the order in which they came."""
     keys = store.execute("SELECT key FROM groups ORDER BY number")
     found = store.execute("SELECT number, data FROM rows ORDER BY number, rowid")

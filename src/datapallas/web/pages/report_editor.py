@@ -37,8 +37,11 @@ def edit(request: Request, code: str, parts: Parts, asking: Asking, done: str = 
 @router.post("/reports/{code}/check", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)
 def check(request: Request, code: str, texts: Texts, parts: Parts) -> Response:
     """What is wrong with what stands in the editor, after each change."""
-    form = view(parts, given(parts.reports.reports, code, texts), editable=True)
-    return page(request, "_report_checked.html", form=dataclasses.replace(form, oob=True))
+    one = given(parts.reports.reports, code, texts)
+    form = view(parts, one, editable=True)
+    # What stopped the save stays in sight until it is mended.
+    problem = _why_not(parts, form, one) if texts.get("asked") == "yes" else ""
+    return page(request, "_report_checked.html", form=dataclasses.replace(form, oob=True, problem=problem))
 
 
 @router.post("/reports/{code}/save", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)

@@ -214,7 +214,9 @@ document.addEventListener("input", (event) => {
 
 document.addEventListener("htmx:beforeRequest", (event) => {
   const chosen = event.detail.requestConfig.triggeringEvent?.target;
-  if (event.detail.elt.id === "editor-body" && chosen?.matches?.("select[hx-post]")) event.preventDefault();
+  if (event.detail.elt.id !== "editor-body") return;
+  const saving = byId("editor").classList.contains("htmx-request"); // its answer says everything a check would
+  if (saving || chosen?.matches?.("select[hx-post]")) event.preventDefault();
 });
 
 // ---- What was typed and not saved is not lost without a question
