@@ -26,7 +26,7 @@ from datapallas.outbox.verdict import Pause
 from datapallas.outbox.watch import watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from datapallas.outbox.database import Database
     from datapallas.outbox.limits import Limits
@@ -44,7 +44,7 @@ _TOGETHER = 50  # leases taken in one commit
 _SHARE = 5  # times as long as a look took: with a thousand mailboxes it takes a while
 _AGAIN = 2.0  # seconds to leave a database alone that did not answer
 _HOUSEKEEPING = 30.0
-_END_SECONDS = 30.0
+END_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -279,29 +279,7 @@ class Courier:
         for one in self._running:
             one.wakes.end.set()
             self._turns.wake(one.turn)
-        until = time.monotonic() + _END_SECONDS
+        until = time.monotonic() + END_SECONDS
         for one in self._running:
             one.turn.done.wait(max(0.0, until - time.monotonic()))
         self._running = []
-
-
-@contextlib.contextmanager
-def draining(courier: Courier) -> Iterator[None]:
-    """Run a courier in the background for as long as the block lasts."""
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            courier.drain(forever=True)
-        except BaseException as error:  # noqa: BLE001 - told by whoever ends the block
-            failure.append(error)
-
-    thread = threading.Thread(target=work, name="outbox", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        courier.stop()
-        thread.join(_END_SECONDS)
-    if failure:
-        raise failure[0]
