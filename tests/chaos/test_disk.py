@@ -103,7 +103,7 @@ def test_postgresql_with_a_full_disk(disk: Disk, server: Postgres, stage: Stage)
     database.close()
 
 
-@pytest.mark.parametrize("leave", [0, 8192, 32768, 65536])
+@pytest.mark.parametrize("leave", [0, 32768])
 def test_full_before_anything_is_promised(
     disk: Disk,
     stage: Stage,  # noqa: F811
@@ -124,7 +124,7 @@ def test_full_before_anything_is_promised(
     database.close()
 
 
-@pytest.mark.parametrize("after", [1, 17, 60])
+@pytest.mark.parametrize("after", [1, 30])
 def test_full_in_the_middle_of_sending(
     disk: Disk,
     stage: Stage,  # noqa: F811
