@@ -130,6 +130,13 @@ def test_a_column_that_is_not_there_is_told_once(place: Path) -> None:
     assert problems[0].text == "There is no column 'nmae' (did you mean 'name'?), and mail.txt shows it."
 
 
+def test_a_column_that_templates_know_as_something_else_is_told(place: Path) -> None:
+    """A column called `today` is not what `{{ today }}` shows, which is told."""
+    _, problems = _check(place, "email,name,today\na@x.example,Ann,Monday\n")
+    assert _told(problems) == [("warning", "column today", "missing")]
+    assert "row['today']" in problems[0].text
+
+
 def test_json_rows_may_each_lack_something(place: Path) -> None:
     """In JSON lines a name may be missing in one row; that is told with its line."""
     (place / "rows.jsonl").write_text('{"email": "a@x.example", "name": "A"}\n{"email": "b@x.example"}\n')

@@ -60,7 +60,9 @@ def test_rows_of_one_customer_come_together(tmp_path: Path) -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["a", "a,b", "a\\", "b", "1"]), st.sampled_from(["x", ",x", "\\,", 1])),
+        st.tuples(
+            st.sampled_from(["a", "a, x", "a\\", "b", "1"]), st.sampled_from(["x", "x, x", ", x", "\\, x", 1])
+        ),
         max_size=40,
     )
 )

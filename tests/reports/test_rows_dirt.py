@@ -144,6 +144,10 @@ DIRT: dict[str, Dirt] = {
         [*ROWS, ("Ann", "Bern")],
         (("line 3", "not closed"),),
     ),
+    "a value over several lines in a row with too many fields": Dirt(
+        _text('name,city\nJoe,"Rome\nJane,Zürich\nJohn,Ålesund\nAnn",Bern,more\n'),
+        problems=(("line 2", "it has 4 fields"), ("line 5", "it has 3 fields")),
+    ),
     "a row with too few fields": Dirt(_text(CLEAN + "Joe\n"), problems=(("line 4", "it has one field"),)),
     "a row with too many fields": Dirt(
         _text("name,city\nDoe, Joe,Rome\nJane,Zürich\nJohn,Ålesund\n"), problems=(("line 2", "it has 3 fields"),)

@@ -99,7 +99,14 @@ def test_a_run_that_goes_on_leaves_out_what_it_had(place: Path, url: str) -> Non
         assert [(row.number, row.values["name"]) for row in rows] == [(2, "50% :off")]
 
 
-@pytest.mark.parametrize("statement", ["delete from people", "create table more (a integer)"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from people",
+        "create table more (a integer)",
+        "insert into people (id) values (9) returning id",
+    ],
+)
 def test_a_query_changes_nothing(place: Path, url: str, statement: str) -> None:
     """A report can only read: what would change the database is refused, and nothing is changed."""
     with (
@@ -110,6 +117,19 @@ def test_a_query_changes_nothing(place: Path, url: str, statement: str) -> None:
     assert caught.value.code == "rows-query"
     with open_rows(_source(url, "select count(*) as n from people"), place) as rows:
         assert [row.values["n"] for row in rows] == [2]
+
+
+def test_not_even_a_counter_is_moved(place: Path, server: Postgres) -> None:
+    """What no rollback takes back is refused as well: the transaction reads only."""
+    url = _postgres(server)
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+    with engine.begin() as tx:
+        tx.exec_driver_sql("create sequence counter")
+    with (
+        pytest.raises(ConfigurationError, match="read-only transaction"),
+        open_rows(_source(url, "select nextval('counter') as n"), place) as rows,
+    ):
+        list(rows)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ class Running:
         ):
             reports = ReportSteps(home, records, outbox, self._log)
             schedules = Schedules(home, records, self._log)
-            chores = Chores(home, records, self._log)
+            chores = Chores(home, (records, outbox), self._log)
             work = Work(
                 steps={WORK: reports.steps(), **chores.steps()},
                 routines=lambda: schedules.routines(place) if self._schedules else None,
@@ -122,5 +122,6 @@ class Running:
                 tidy(home, records)
                 try:
                     self._ended.wait()
+                    chores.ended.set()
                 finally:
                     self._engine = chores.engine = None

@@ -224,7 +224,7 @@ class Reports:
                 new.rename(self.place / code)
                 files.sync_directory(self.place)
         except OSError as problem:
-            raise StorageError(f"Cannot make the report {code}: {problem.strerror}.") from problem
+            raise StorageError(f"Cannot make the report {code}: {problem.strerror or problem}.") from problem
         finally:
             shutil.rmtree(new, ignore_errors=True)
         return self.load(code)

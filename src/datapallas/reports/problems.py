@@ -15,6 +15,7 @@ from datapallas.mail.address import control_in, parse_one
 from datapallas.reports import typos
 from datapallas.reports.letters import addresses
 from datapallas.reports.model import Kind, Problem, Rendered, Severity
+from datapallas.reports.names import GIVEN
 from datapallas.reports.seen import Seen
 from datapallas.reports.sink import error, warning
 from datapallas.reports.texts import Texts
@@ -79,6 +80,13 @@ class Check:
             yield problem
 
     def _before(self) -> Iterator[Problem]:
+        for name in self._columns:
+            if name in GIVEN:
+                yield warning(
+                    "missing",
+                    f"In templates {name!r} is not this column: write row[{name!r}].",
+                    f"column {name}",
+                )
         if self._columns and not self._ragged:
             yield from self._texts.strangers(self._columns)
 
