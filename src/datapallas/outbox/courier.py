@@ -26,7 +26,7 @@ from datapallas.outbox.verdict import Pause
 from datapallas.outbox.watch import watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from datapallas.outbox.database import Database
     from datapallas.outbox.limits import Limits
@@ -244,9 +244,7 @@ class Courier:
         try:
             return self._room.limits(code)
         except DataPallasError as error:
-            if (
-                error.transient
-            ):  # what holds the connections is away for a moment: no reason to pause a mailbox
+            if error.transient:  # what holds the connections is away: no reason to pause a mailbox
                 self._full[code] = time.monotonic() + _AGAIN
             else:
                 results.stop_for(self._database, code, error, Pause.CONFIGURATION, self._mark(code))
@@ -283,25 +281,3 @@ class Courier:
         for one in self._running:
             one.turn.done.wait(max(0.0, until - time.monotonic()))
         self._running = []
-
-
-@contextlib.contextmanager
-def draining(courier: Courier) -> Iterator[None]:
-    """Run a courier in the background for as long as the block lasts."""
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            courier.drain(forever=True)
-        except BaseException as error:  # noqa: BLE001 - told by whoever ends the block
-            failure.append(error)
-
-    thread = threading.Thread(target=work, name="outbox", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        courier.stop()
-        thread.join(_END_SECONDS)
-    if failure:
-        raise failure[0]
