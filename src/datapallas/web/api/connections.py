@@ -92,9 +92,7 @@ def delete_connection(
     code: Code,
     parts: Parts,
     asking: Asking,
-    force: Annotated[
-        bool, Query(description="Delete it even though it is the default one, or reports use it.")
-    ] = False,  # noqa: FBT002
+    force: Annotated[bool, Query(description="Delete it though it is the default one, or in use.")] = False,  # noqa: FBT002
 ) -> None:
     """Delete a connection and its sign-in; a broken file too. The sign-in is not revoked: sign out first for that."""
     try:
