@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from datapallas.diagnosis.explain import explain
 from datapallas.oauth.clock import iso
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 class RunStart(Given):
     """What is wanted of a run."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"test_to": "me@contoso.example", "sample": 5}, {}]}
+    )
+
     test_to: str = Field("", max_length=320, examples=["me@contoso.example"])
     """Everything goes to this address instead; empty: to the recipients."""
     sample: int = Field(0, ge=0, le=10_000_000)
@@ -36,6 +40,8 @@ class RunStart(Given):
 
 class PreviewWanted(Given):
     """Whose email."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"number": 1}]})
 
     number: int = Field(1, ge=1, le=10_000_000)
     """Which one of those that are meant, from 1."""
