@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datapallas.errors import DataPallasError, UsageError
+from datapallas.errors import ConfigurationError, UsageError
 from datapallas.reports import workbench
 from datapallas.reports.finding import Pick, find
 from datapallas.reports.first_page import first_page
@@ -174,12 +174,15 @@ def test_a_file_that_may_not_be_brought(reports: Reports, name: str) -> None:
 def test_a_file_is_brought_whole_or_not_at_all(reports: Reports) -> None:
     """A broken template, one too large and one that stops half-way leave the old one; a good one replaces it."""
     old = reports.read_file("invoices", "email.html")
-    with pytest.raises(DataPallasError), Upload(reports, "invoices", "email.html") as upload:
+    with Upload(reports, "invoices", "email.html") as upload:
         upload.write(b"{{ broken")
-        upload.take()
-    with pytest.raises(UsageError, match="64 MB"), Upload(reports, "invoices", "email.html") as upload:
-        for _ in range(65):
+        with pytest.raises(ConfigurationError, match=r"email\.html, line 1"):
+            upload.take()
+    with Upload(reports, "invoices", "email.html") as upload:
+        for _ in range(64):
             upload.write(b"x" * 1024 * 1024)
+        with pytest.raises(UsageError, match="64 MB"):
+            upload.write(b"x")
     with Upload(reports, "invoices", "email.html") as upload:
         upload.write(b"half")
     assert reports.read_file("invoices", "email.html") == old

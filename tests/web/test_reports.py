@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datapallas.connection.model import Connection, Security, Server
-from datapallas.reports.folder import Reports
 from datapallas.web.headers import ALWAYS, MAIL
 from datapallas.web.services import Mode
 from datapallas.web.who import Role
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx2
+
+    from datapallas.reports.folder import Reports
 
 FORM = "application/x-www-form-urlencoded"
 EVIL = "<img src=x onerror=alert(1)>'\"&"

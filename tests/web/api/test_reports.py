@@ -119,4 +119,6 @@ def test_what_is_not_there_is_told(api: Api, reports: Reports) -> None:
     assert not broken["usable"]
     assert broken["flaws"][0].startswith("report.toml, line 1: ")
     assert api.problem("POST", "/reports/statements/runs", {})["code"] == "report-definition"
-    assert api.problem("POST", "/reports/statements/runs", {"test_to": "nobody"})["code"] == "bad-test-address"
+    assert (
+        api.problem("POST", "/reports/statements/runs", {"test_to": "nobody"})["code"] == "bad-test-address"
+    )
