@@ -111,5 +111,33 @@ def test_a_database_password_is_sealed(shell: Shell) -> None:
         report = Reports(shell.root).load("first")
         assert report.rows is not None
         assert password_of(report.rows, report.folder) == Secret(secret)
+    assert ("report first", "password") in [
+        (one["connection"], one["field"]) for one in shell.call("keys", "verify", "--json").json["values"]
+    ]
+    rotated = shell.call("keys", "rotate", "--json")
+    assert rotated.code == 0 and rotated.json["resealed"] == 1 and len(rotated.json["retired"]) == 1
+    assert path.read_text() != text
+    report = Reports(shell.root).load("first")
+    assert report.rows is not None
+    assert password_of(report.rows, report.folder) == Secret("an0ther-one")
     done = shell.call("report", "check", "first")
     assert done.code == 75 and "The database at 127.0.0.1:1 does not answer" in done.err
+    path.write_text(path.read_text().replace("select 1", "select 2"))
+    done = shell.call("keys", "verify")
+    assert done.code == 78 and "report first" in done.out
+    assert shell.call("keys", "rotate").code == 78
+
+
+def test_a_connection_knows_its_reports(shell: Shell) -> None:
+    """A connection says which reports send through it, broken ones too, and is not deleted under them."""
+    shell.signed_in()
+    shell.call("report", "new", "first")
+    shell.call("report", "new", "second")
+    path = shell.root / "config" / "reports" / "second" / "report.toml"
+    path.write_text('connection = "eml-sandbox"\n' + path.read_text().replace("[email]", "[emial]"))
+    assert shell.call("connection", "show", "eml-sandbox", "--json").json["reports"] == ["first", "second"]
+    done = shell.call("connection", "delete", "eml-sandbox")
+    assert done.code == 78 and "is what these reports send through: second" in done.err
+    assert shell.file.exists()
+    assert shell.call("connection", "delete", "eml-sandbox", "--force").code == 0
+    assert shell.call("report", "check", "first").code == 78

@@ -6,11 +6,13 @@ import contextlib
 import dataclasses
 import gc
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +27,7 @@ from datapallas.errors import NotSignedIn, Parked, StorageError
 from datapallas.oauth.clock import SystemClock
 from datapallas.oauth.endpoint import Endpoint
 from datapallas.oauth.source import ConnectionTokenSource
+from datapallas.secret import Secret
 from oauth.conftest import CODE
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ from datapallas.connection.folder import Folder
 from datapallas.oauth.clock import SystemClock
 from datapallas.oauth.endpoint import Endpoint
 from datapallas.oauth.source import ConnectionTokenSource
+from datapallas.secret import Secret
 
 root = Path(sys.argv[1])
 store = database_store.DatabaseStore(root, Link(sys.argv[2]), float(sys.argv[3]))
@@ -337,3 +341,65 @@ def test_a_waiter_is_woken(fleet: Fleet) -> None:
         order.append("first")
     thread.join(10)
     assert order == ["first", "second"]
+
+
+_FOR_EVER = """
+from datapallas.errors import Parked
+while True:
+    try:
+        fresh().token()
+    except Parked as told:
+        sys.exit("lost" if "the answer was lost" in told.message else f"parked: {told.message}")
+"""
+
+
+def test_killed_at_random_a_sign_in_is_lost_only_with_its_answer(
+    fleet: Fleet, idp: Idp, server: Postgres
+) -> None:
+    """Three workers that refresh without end, killed at random, and the database too: one family for each sign-in.
+
+    The strictest provider sees an old token only where its answer had died with whoever asked; that is told as such.
+    """
+    idp.expires_in = 0  # nothing to lend
+    chance, rounds = random.Random(11), int(os.environ.get("DATAPALLAS_CHAOS_TOKENS", "6"))
+    running = [fleet.start(_FOR_EVER, 0.7) for _ in range(3)]
+    lost = 0
+    try:
+        for number in range(rounds):
+            asked = len(idp.token_requests()) + chance.randrange(2, 12)
+            until = time.monotonic() + 60
+            while len(idp.token_requests()) < asked:
+                assert time.monotonic() < until
+                time.sleep(0.005)
+                lost += _mended(fleet, idp, running)
+            if number % 3 == 2:
+                server.stop()
+                server.start()
+            else:
+                victim = chance.randrange(3)
+                running[victim].kill()
+                running[victim].communicate()
+                running[victim] = fleet.start(_FOR_EVER, 0.7)
+    finally:
+        for child in running:
+            child.kill()
+            child.communicate()
+    assert idp.reuses <= lost + 1  # the last blow may have cost one that nobody has met yet
+    assert len(idp.families) == 1 + lost
+
+
+def _mended(fleet: Fleet, idp: Idp, running: list[subprocess.Popen[bytes]]) -> int:
+    """Start workers that ended again; where a sign-in was lost, sign in. How many were."""
+    ended = [place for place, child in enumerate(running) if child.poll() is not None]
+    lost = 0
+    for place in ended:
+        _, told = running[place].communicate()
+        words = told.decode().strip().splitlines()[-1]
+        assert words == "lost" or "cannot be used" in words, told.decode()
+        folder = fleet.folder()
+        if folder.store.record(CODE).parked is not None:
+            with folder.locked_update(CODE) as update, update.reserve():
+                update.store_refresh_token(Secret(idp.new_family()))
+            lost = 1
+        running[place] = fleet.start(_FOR_EVER, 0.7)
+    return lost

@@ -84,6 +84,12 @@ class Postgres:
         self._server.send_signal(signal.SIGQUIT)
         self._server.wait(30)
 
+    def revive(self) -> None:
+        """Start it again if it has ended by itself."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._server.wait(1.0)
+            self.start()
+
     def open_to(self, network: str) -> None:
         """Take links from other addresses too, such as 10.1.2.0/24. Needs `listen`."""
         with (self._folder / "data" / "pg_hba.conf").open("a") as file:

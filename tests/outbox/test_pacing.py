@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datapallas.connection.model import Connection, OAuth2Client, Password, Provider, Server
-from datapallas.outbox import pacing
+from datapallas.errors import Unreachable
+from datapallas.outbox import pacing, verdict
 from datapallas.outbox.estimate import duration, estimate
+from datapallas.outbox.eta import Pace, measured, seconds_left
+from datapallas.outbox.history import PACE_MOST, PACE_SECONDS
 from datapallas.outbox.limits import EXCHANGE, GMAIL, UNLIMITED, Limits, OwnLimits, preset
 
 WEIGHTS = st.lists(st.integers(1, 3), min_size=1, max_size=20)
@@ -113,3 +118,94 @@ def test_limits_are_the_providers_unless_somebody_says_otherwise() -> None:
     assert preset(Connection(code="eml-a", server=Server(host="smtp.gmail.com"))) == GMAIL
     assert preset(Connection(code="eml-a", server=Server(host="mail.example"))) == UNLIMITED
     assert OwnLimits(per_day=5).over(EXCHANGE) == Limits(sessions=3, per_minute=29, per_day=5)
+
+
+def test_a_window_is_what_the_disk_makes_worth_while() -> None:
+    """Results are written together only where nothing limits the pace, the server is fast and the disk is not."""
+    fast, slow = pacing.Speed(0.001, 0.01), pacing.Speed(0.02, 0.002)
+    assert pacing.window(0.0, fast) == 20 and pacing.window(0.0, slow) == 1
+    assert pacing.window(0.0, pacing.Speed(0.0001, 0.1)) == pacing.WINDOW
+    assert pacing.window(2.0, fast) == 1 and pacing.window(0.0, pacing.Speed()) == 1
+    assert pacing.window(0.0, pacing.Speed(10.0, 100.0)) == 1
+
+
+def test_who_asks_for_time_gets_it() -> None:
+    """Retry-After is kept to, up to ten minutes; a number that is none counts for nothing."""
+    assert pacing.backoff(0, 0.5) == 5.0 and pacing.backoff(0, 0.5, 90.0) == 90.0
+    assert pacing.backoff(9, 0.0, 10.0) == 225.0 and pacing.backoff(0, 0.5, 86_400.0) == 600.0
+    for said, seconds in (("120", 120.0), ("soon", 0.0), ("-1", 0.0), ("inf", 0.0)):
+        error = Unreachable("429 Too Many Requests", retry_after=said)
+        assert verdict.asked_after(error) == seconds
+        judged = verdict.of_error(verdict.Case(recipients=[(0, "a@x.example")]), error)
+        assert judged.throttled and judged.slower is bool(seconds) and judged.after == seconds
+
+
+@dataclasses.dataclass
+class Run:
+    """A mailbox that sends, by the rules of pacing and a clock of its own; `taken` are the moments."""
+
+    limits: Limits
+    total: int
+    now: float = 1.8e9
+    slow: float = 1.0
+    server: float = 0.0  # seconds the server takes for each
+    taken: list[float] = dataclasses.field(default_factory=list)
+    counts: dict[int, int] = dataclasses.field(default_factory=dict)
+    said: list[tuple[float, float]] = dataclasses.field(default_factory=list)
+
+    def go(self, until: int) -> None:
+        """Send up to the message `until`, and say now and then how long the rest will take."""
+        free = self.now
+        while len(self.taken) < until:
+            if self.limits.per_day:
+                left, again = pacing.day_left(list(self.counts.items()), self.now, self.limits.per_day)
+                if not left:
+                    self.now = max(again, self.now + 1)
+                    continue
+            interval = pacing.slowed(self.limits.interval, self.slow)
+            reserved = pacing.reserve(free, self.now, interval, [1])
+            self.now, free = reserved.at[0] + self.server, reserved.next_free
+            self.taken.append(self.now)
+            hour = pacing.hour_of(self.now)
+            self.counts[hour] = self.counts.get(hour, 0) + 1
+            if len(self.taken) % 50 == 0:
+                self.said.append((self.now, self.eta()))
+
+    def eta(self) -> float:
+        """What the page says."""
+        last = [at for at in reversed(self.taken[-PACE_MOST:]) if at >= self.now - PACE_SECONDS]
+        pace = Pace(
+            limits=self.limits,
+            slow=self.slow,
+            measured=measured(last, self.now),
+            counts=list(self.counts.items()),
+            now=self.now,
+        )
+        left = self.total - len(self.taken)
+        return seconds_left(left, left, pace)
+
+    def wrong(self, after: float = 0.0) -> float:
+        """By how much it was wrong at most, as a share of what was left; what is said of the last minute is not asked."""
+        end = self.taken[-1]
+        return max(abs(said - (end - at)) / (end - at) for at, said in self.said if after <= at < end - 60)
+
+
+def test_the_time_left_is_right_within_a_tenth() -> None:
+    """Paced evenly; by a slow server; slowed down in the middle; over several days: what is said comes true."""
+    steady = Run(EXCHANGE, 2000)
+    steady.go(2000)
+    assert steady.wrong() < 0.1
+    behind = Run(Limits(per_minute=60), 3000, server=3.0)
+    behind.go(3000)
+    assert behind.wrong() < 0.1
+    free = Run(UNLIMITED, 5000, server=0.05)
+    free.go(5000)
+    assert free.wrong() < 0.1
+    throttled = Run(Limits(per_minute=60), 3000)
+    throttled.go(1000)
+    throttled.slow, changed = 4.0, throttled.now
+    throttled.go(3000)
+    assert throttled.wrong(after=changed + 1) < 0.1
+    days = Run(Limits(per_minute=29, per_day=3000), 10_000)
+    days.go(10_000)
+    assert days.taken[-1] - days.taken[0] > 2 * 86_400 and days.wrong() < 0.1

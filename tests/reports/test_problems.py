@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datapallas.reports.checking import Checking
 from datapallas.reports.model import (
@@ -21,6 +23,7 @@ from datapallas.reports.model import (
 )
 from datapallas.reports.names import mistake, uses
 from datapallas.reports.problems import Check
+from datapallas.reports.seen import Seen
 from datapallas.reports.sink import MOST, Sink, error
 from datapallas.reports.typos import meant
 from reports.given import folder, report
@@ -127,6 +130,13 @@ def test_a_column_that_is_not_there_is_told_once(place: Path) -> None:
     assert problems[0].text == "There is no column 'nmae' (did you mean 'name'?), and mail.txt shows it."
 
 
+def test_a_column_that_templates_know_as_something_else_is_told(place: Path) -> None:
+    """A column called `today` is not what `{{ today }}` shows, which is told."""
+    _, problems = _check(place, "email,name,today\na@x.example,Ann,Monday\n")
+    assert _told(problems) == [("warning", "column today", "missing")]
+    assert "row['today']" in problems[0].text
+
+
 def test_json_rows_may_each_lack_something(place: Path) -> None:
     """In JSON lines a name may be missing in one row; that is told with its line."""
     (place / "rows.jsonl").write_text('{"email": "a@x.example", "name": "A"}\n{"email": "b@x.example"}\n')
@@ -196,8 +206,22 @@ def test_a_report_whose_pdf_is_cut_is_checked(place: Path) -> None:
     assert found[0].text.startswith("There is no column 'name'")
 
 
+@given(st.lists(st.tuples(st.text(max_size=3), st.integers(0, 10**9)), max_size=60))
+def test_what_was_seen_is_found_again(pairs: list[tuple[str, int]]) -> None:
+    """The first place of each address is remembered, however many there are."""
+    seen, known = Seen(), dict[str, int]()
+    for number in range(1000):
+        assert seen.place_of(f"{number}@x.example", f"line {number}") == ""
+    for text, number in pairs:
+        before = seen.place_of(text, f"sheet 2, row {number}")
+        assert before == (f"sheet 2, row {known[text]}" if text in known else "")
+        known.setdefault(text, number)
+    for number in range(1000):
+        assert seen.place_of(f"{number}@x.example", "line 1") == f"line {number}"
+
+
 def test_a_million_recipients_cost_no_more_memory(place: Path) -> None:
-    """What was seen is kept on the disk; problems that nobody takes are counted and not kept."""
+    """What was seen is kept small; problems that nobody takes are counted and not kept."""
     import tracemalloc
 
     def results(count: int) -> Iterator[tuple[Recipient, Rendered | Problem]]:

@@ -123,6 +123,18 @@ def test_fault_of_a_template_is_told_with_its_line(tmp_path: Path, text: str, sa
     assert (found.code, found.place, found.key) == ("template", "line 7", "7")
 
 
+def test_what_a_macro_remembers_ends_with_the_recipient(tmp_path: Path) -> None:
+    """A total that an imported macro adds up begins anew with each email."""
+    write(
+        tmp_path,
+        sums_txt="{% set s = namespace(n=0) %}{% macro add(x) %}{% set s.n = s.n + x %}{{ s.n }}{% endmacro %}",
+        mail_txt="{% import 'sums.txt' as sums %}{{ sums.add(1) }}{{ sums.add(2) }}",
+    )
+    with Renderer(report(tmp_path, text="mail.txt"), processes=1) as renderer:
+        found = [getattr(answer, "text", "") for _, answer in renderer.render(recipients({}, {}))]
+    assert found == ["13", "13"]
+
+
 def test_fault_of_an_included_template_names_that_one(tmp_path: Path) -> None:
     """The line is the line of the file it stands in."""
     (tmp_path / "parts").mkdir()
@@ -222,12 +234,14 @@ def test_child_knows_no_secret_and_reaches_no_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A child process has none of the environment's secrets, none of the report's passwords, and cannot connect."""
-    from datapallas.reports.model import Kind, Source
+    from datapallas.reports.model import Attachment, Kind, Source
 
     monkeypatch.setenv("DATAPALLAS_MASTER_KEY", "hush")
-    write(tmp_path, mail_txt="hello")
+    write(tmp_path, mail_txt="hello", a_typ="hello")
     rows = Source(kind=Kind.SQL, url="sqlite://", query="select 1", password=Secret("hush"))
-    with Renderer(report(tmp_path, text="mail.txt", rows=rows), processes=1) as renderer:
+    with Renderer(
+        report(tmp_path, text="mail.txt", rows=rows, attachments=(Attachment(template="a.typ"),)), processes=1
+    ) as renderer:
         (child,) = renderer._children
         about = Path(f"/proc/{child._process.pid}")
         assert b"hush" not in (about / "environ").read_bytes()

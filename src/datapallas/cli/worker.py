@@ -11,7 +11,8 @@ from datapallas.cli.output import json_option, note, plain, show_json
 
 
 @click.command(
-    "worker", help="Send what comes into the outbox and keep sign-ins alive, until Ctrl-C; no page."
+    "worker",
+    help="Do what `serve` does beside its page, until Ctrl-C: send, run reports, keep sign-ins alive.",
 )
 @json_option
 def worker(as_json: bool) -> None:  # noqa: FBT001

@@ -38,5 +38,6 @@ class Worker:
 
     def run(self) -> None:
         """Work until `stop`, or KeyboardInterrupt, which ends it in the same way."""
-        with self._sending, self._running, contextlib.suppress(KeyboardInterrupt):
+        with self._running, self._sending, contextlib.suppress(KeyboardInterrupt):
             self._end.wait()
+            self._running.stop()  # both end at the same time

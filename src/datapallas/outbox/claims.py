@@ -18,7 +18,7 @@ from datapallas.outbox import pacing
 from datapallas.outbox.database import insert_new
 from datapallas.outbox.limits import OwnLimits
 from datapallas.outbox.recovery import queued_state, recover
-from datapallas.outbox.tables import Priority, State, hours, leases, mailboxes, messages
+from datapallas.outbox.tables import Doubt, Priority, State, hours, jobs, leases, mailboxes, messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,12 +62,16 @@ class Claim:
         now: when it was made.
         wait: seconds until a claim may give something, when this one gave nothing; None: nothing is due.
         stop: the mailbox is paused.
+        marked: how many of them, from the first, are noted as being handed over already.
+        interval: seconds from one moment to the next; 0: nothing limits the pace.
     """
 
     messages: tuple[Claimed, ...]
     now: float
     wait: float | None = None
     stop: bool = False
+    marked: int = 0
+    interval: float = 0.0
 
 
 def limits_of(row: Any, base: Limits) -> Limits:
@@ -122,8 +126,8 @@ def release(tx: sa.Connection, lease: Lease) -> None:
     tx.execute(sa.delete(leases).where(leases.c.owner == lease.owner))
 
 
-def claim(tx: sa.Connection, lease: Lease, base: Limits, seconds: float, now: float) -> Claim:
-    """Claim what may leave next; `seconds` is what a message takes in this session. Raises Fenced."""
+def claim(tx: sa.Connection, lease: Lease, base: Limits, speed: pacing.Speed, now: float) -> Claim:
+    """Claim what may leave next in a session of this speed. Raises Fenced."""
     mailbox = locked_mailbox(tx, lease.mailbox)
     renew(tx, lease, now)
     if mailbox.pause:
@@ -134,7 +138,7 @@ def claim(tx: sa.Connection, lease: Lease, base: Limits, seconds: float, now: fl
     recover(tx, lease.mailbox, now)
     limits = limits_of(mailbox, base)
     interval = pacing.slowed(limits.interval, mailbox.slow)
-    most = pacing.room(mailbox.next_free, now, interval, seconds)
+    most = pacing.room(mailbox.next_free, now, interval, speed.message)
     if not most:
         return Claim((), now, pacing.free_moment(mailbox.next_free, now, interval) - now - pacing.HORIZON / 2)
     rows = _due(tx, lease, most, now)
@@ -144,7 +148,7 @@ def claim(tx: sa.Connection, lease: Lease, base: Limits, seconds: float, now: fl
             return Claim((), now, rests(locked_mailbox(tx, lease.mailbox), now) or pacing.HORIZON)
     if not rows:
         return Claim((), now)
-    return _reserved(tx, mailbox, rows, lease, (interval, now))
+    return _reserved(tx, (mailbox, rows), lease, (interval, speed, now))
 
 
 def hand_back(tx: sa.Connection, lease: Lease, rest: Sequence[Claimed], base: Limits, now: float) -> None:
@@ -253,10 +257,20 @@ def _within_the_day(tx: sa.Connection, rows: list[Any], per_day: int, now: float
     return fit
 
 
+def alike(rows: Sequence[Any], most: int, held: frozenset[str]) -> int:
+    """How many messages, from the first, may be handed over together.
+
+    One that was in doubt before goes alone, so that what killed a worker is found; so does one of a job (`held`) whose
+    doubts are left to a person.
+    """
+    alone = (at for at, row in enumerate(rows[:most]) if row.crashes or row.doubts or row.job in held)
+    return max(1, next(alone, min(most, len(rows))))
+
+
 def _reserved(
-    tx: sa.Connection, mailbox: Any, rows: list[Any], lease: Lease, pace: tuple[float, float]
+    tx: sa.Connection, found: tuple[Any, list[Any]], lease: Lease, pace: tuple[float, pacing.Speed, float]
 ) -> Claim:
-    interval, now = pace
+    (mailbox, rows), (interval, speed, now) = found, pace
     taken = pacing.reserve(mailbox.next_free, now, interval, [weight(row.recipients) for row in rows])
     claimed = messages.c.id.in_([row.id for row in rows])
     tx.execute(
@@ -264,9 +278,19 @@ def _reserved(
     )
     if interval:
         tx.execute(_of(lease.mailbox).values(next_free=taken.next_free))
+    marked = 0
     if taken.at[0] - now < pacing.LATE:
-        tx.execute(sa.update(messages).where(messages.c.id == rows[0].id).values(handing=True))
-    return Claim(tuple([Claimed(row, at) for row, at in zip(rows, taken.at, strict=True)]), now)
+        most = pacing.window(interval, speed)
+        marked = alike(rows, most, _held(tx, rows)) if most > 1 else 1
+        first = messages.c.id.in_([row.id for row in rows[:marked]])
+        tx.execute(sa.update(messages).where(first).values(handing=True))
+    given = tuple([Claimed(row, at) for row, at in zip(rows, taken.at, strict=True)])
+    return Claim(given, now, marked=marked, interval=interval)
+
+
+def _held(tx: sa.Connection, rows: Sequence[Any]) -> frozenset[str]:
+    which = jobs.c.id.in_({row.job for row in rows}), jobs.c.doubt == Doubt.HOLD
+    return frozenset(tx.execute(sa.select(jobs.c.id).where(*which)).scalars())
 
 
 def _of(code: str) -> sa.Update:

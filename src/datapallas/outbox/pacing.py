@@ -8,7 +8,8 @@ clock that jumps never makes anybody wait longer than what was reserved before i
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,11 @@ HORIZON = 5.0
 MOST = 100
 """Messages of one claim."""
 LATE = 0.1
-"""Seconds behind a reserved moment from which it must be given back: late ones bunch up otherwise (measured)."""
+"""Seconds behind a reserved moment from which it must be given back: late ones bunch up otherwise (measured). See `late`."""
+WINDOW = 32
+"""Messages that may be handed over before their results are written, where nothing limits the pace: so many are in
+doubt when the worker is killed. A commit takes as long as the disk, and a fast server has taken many by then."""
+_WINDOW_SECONDS = 0.25
 HOUR = 3600.0
 DAY_HOURS = 24
 MAX_BACKOFF = 300.0
@@ -59,6 +64,21 @@ def room(next_free: float, now: float, interval: float, seconds: float) -> int:
     return max(1, min(MOST, int((HORIZON - (start - now)) / interval)))
 
 
+class Speed(NamedTuple):
+    """What a session has measured: seconds a message takes, and a commit; 0: not known yet."""
+
+    message: float = 0.0
+    commit: float = 0.0
+
+
+def window(interval: float, speed: Speed) -> int:
+    """How many messages go out before their results are written together: no more than the disk makes worth while."""
+    if interval or not speed.message:  # paced, or not known yet how fast the server is
+        return 1
+    worth = math.ceil(2 * speed.commit / speed.message)
+    return max(1, min(WINDOW, worth, int(_WINDOW_SECONDS / speed.message)))
+
+
 def reserve(next_free: float, now: float, interval: float, weights: Sequence[int]) -> Reserved:
     """Take one moment for each message; one of weight 2 keeps the next moment free as well."""
     at = []
@@ -67,6 +87,11 @@ def reserve(next_free: float, now: float, interval: float, weights: Sequence[int
         at.append(moment)
         moment += interval * weight
     return Reserved(tuple(at), moment)
+
+
+def late(interval: float) -> float:
+    """Seconds behind a reserved moment from which it is given back: a quarter of a long interval bunches up nothing."""
+    return max(LATE, min(1.0, interval / 4))
 
 
 def slowed(interval: float, slow: float) -> float:
@@ -84,9 +109,13 @@ def faster(slow: float) -> float:
     return max(1.0, slow / 2)
 
 
-def backoff(step: int, chance: float) -> float:
-    """Seconds to leave a server alone after `step` (0, 1, ...) failures in a row; `chance` in [0, 1) spreads workers."""
-    return float(min(MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(step, 10)) * (0.75 + chance / 2))
+def backoff(step: int, chance: float, asked: float = 0.0) -> float:
+    """Seconds to leave a server alone after `step` (0, 1, ...) failures in a row; `chance` in [0, 1) spreads workers.
+
+    Never less than it `asked` for, as long as that is no more than twice MAX_BACKOFF: then it is asked again.
+    """
+    own = float(min(MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(step, 10)) * (0.75 + chance / 2))
+    return max(own, min(asked, 2 * MAX_BACKOFF))
 
 
 def retry_delay(waited: float, chance: float, lifetime: float) -> float | None:

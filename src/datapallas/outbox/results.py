@@ -37,7 +37,6 @@ class Result:
         row: the message as it was claimed.
         verdict: what follows from how it ended.
         chance: a number in [0, 1), so that retries spread.
-        next: the message that will be handed over at once after this commit; None when none is.
         mark: what a changed connection would change; a pause for its settings ends then.
         calm: messages in a row without trouble in this session.
     """
@@ -45,7 +44,6 @@ class Result:
     row: Any
     verdict: Verdict
     chance: float
-    next: Any = None
     mark: str = ""
     calm: int = 0
 
@@ -63,16 +61,6 @@ def open_recipients(tx: sa.Connection, ids: Sequence[int]) -> dict[int, list[tup
     return found
 
 
-def record(database: Database, lease: Lease, result: Result) -> None:
-    """Note a result. Raises Fenced when the lease, or the message, is somebody else's by now."""
-    try:
-        database.together(lambda tx: _Noting(tx, lease, result, database.now(tx)).all())
-    except Fenced:
-        with database.write() as tx:  # what was seen stays listed: it may have been sent twice
-            _attempt(tx, result, database.now(tx), f"late-{result.verdict.summary}")
-        raise
-
-
 def handing(database: Database, lease: Lease, message: int) -> None:
     """Note that a message is being handed over. Raises Fenced."""
     database.together(lambda tx: _handing(tx, lease, message, database.now(tx)))
@@ -85,13 +73,14 @@ def _handing(tx: sa.Connection, lease: Lease, message: int, now: float) -> None:
         raise Fenced(lease.mailbox)
 
 
-class _Noting:
+class Noting:
     """One result, within its transaction."""
 
     def __init__(self, tx: sa.Connection, lease: Lease, result: Result, now: float) -> None:
         self._tx, self._lease, self._result, self._now = tx, lease, result, now
 
     def all(self) -> None:
+        """Write everything that follows from it. Raises Fenced."""
         verdict = self._result.verdict
         until = self._mailbox() if self._touches_mailbox() else self._now
         renew(self._tx, self._lease, self._now)
@@ -106,10 +95,7 @@ class _Noting:
             )
         self._message(delay)
         self._people(people)
-        _attempt(self._tx, self._result, self._now, verdict.summary)
-        if self._result.next is not None:
-            one = sa.update(messages).where(messages.c.id == self._result.next.id)
-            self._tx.execute(one.where(messages.c.owner == self._lease.owner).values(handing=True))
+        attempt(self._tx, self._result, self._now, verdict.summary)
 
     def _touches_mailbox(self) -> bool:
         verdict = self._result.verdict
@@ -127,7 +113,7 @@ class _Noting:
             until = now
         elif verdict.throttled:
             if row.backoff_until <= now:  # else another session has said so already
-                until = now + pacing.backoff(row.backoff_step, self._result.chance)
+                until = now + pacing.backoff(row.backoff_step, self._result.chance, verdict.after)
                 values = {"backoff_until": until, "backoff_step": row.backoff_step + 1}
                 if verdict.slower:
                     values["slow"] = pacing.slower(row.slow)
@@ -187,10 +173,16 @@ class _Noting:
             self._tx.execute(sa.update(recipients).where(which).values(**values))
 
 
-def _attempt(tx: sa.Connection, result: Result, now: float, outcome: str) -> None:
+def attempt(tx: sa.Connection, result: Result, now: float, outcome: str) -> None:
+    """Add the line of one try."""
+    tx.execute(attempts.insert(), attempt_row(result, now, outcome))
+
+
+def attempt_row(result: Result, now: float, outcome: str) -> dict[str, Any]:
+    """Give the row of one try."""
     people = result.verdict.people
     said = people[0].reply if people else ""
-    row = {
+    return {
         "message": result.row.id,
         "mailbox": result.row.mailbox,
         "at": now,
@@ -198,7 +190,6 @@ def _attempt(tx: sa.Connection, result: Result, now: float, outcome: str) -> Non
         "server": result.verdict.server,
         "reply": said[:2000],
     }
-    tx.execute(attempts.insert(), row)
 
 
 def trouble(database: Database, code: str, error: DataPallasError) -> None:

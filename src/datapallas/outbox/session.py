@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from datapallas.errors import DataPallasError
 from datapallas.mail.envelope import Envelope
-from datapallas.outbox import claims, pacing, results, verdict
+from datapallas.outbox import claims, pacing, results, verdict, windows
 from datapallas.outbox.claims import Fenced
 from datapallas.outbox.letters import Contents, StoredLetter
 from datapallas.outbox.tables import Doubt, jobs
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    import sqlalchemy as sa
 
     from datapallas.mail.transport import MailTransport
     from datapallas.outbox.claims import Claimed, Lease
@@ -71,7 +73,7 @@ class Wakes:
 
 
 class Session:
-    """One session, in a thread of its own. `run` returns when nothing is due any more, or it must stop."""
+    """One session; `steps` is its life."""
 
     def __init__(self, database: Database, room: Mailroom, lease: Lease, wakes: Wakes) -> None:
         self._database = database
@@ -81,13 +83,19 @@ class Session:
         self._contents = Contents(database)
         self._transport: MailTransport | None = None
         self._sender = ""
-        self._seconds = 0.0  # what a message takes here, a moving mean
+        self._speed = pacing.Speed()  # moving means
         self._calm = 0
+        self._cases: dict[int, verdict.Case] = {}  # of what is claimed
+        self._hold: frozenset[str] = frozenset()  # jobs whose doubts are left to a person
         self._renewed = time.monotonic()
+        self.idle = False  # it waits for something new
         self.sent = 0
 
-    def run(self) -> None:
-        """Drain. Raises what the database raises; the lease is given back in any case, unless it was lost."""
+    def steps(self) -> Iterator[float]:
+        """Drain until nothing is due any more, or it must stop; gives the seconds there is nothing to do for.
+
+        Raises what the database raises; the lease is given back in any case, unless it was lost.
+        """
         lost = False
         try:
             limits = self._room.limits(self._lease.mailbox)
@@ -97,12 +105,13 @@ class Session:
                 self._wakes.work.clear()
                 found = self._claim(limits)
                 if found.messages:
-                    self._send_all(found.messages, found.now, limits)
+                    yield from self._send_all(found, limits)
                     idle = time.monotonic()
+                    yield 0.0  # others have waited
                 elif found.stop or self._over(found.wait, time.monotonic() - idle):
                     return
                 else:
-                    self._rest(found.wait)
+                    yield from self._rest(found.wait)
         except Fenced:
             lost = True  # whoever has it now looks after what was claimed
         except DataPallasError as error:
@@ -121,61 +130,106 @@ class Session:
         """Nothing is due, or not for so long that somebody else may have this thread."""
         return idle >= self._wakes.linger if wait is None else wait > LINGER
 
-    def _rest(self, wait: float | None) -> None:
+    def _rest(self, wait: float | None) -> Iterator[float]:
         """Wait for a moment that is known, or for something that is due. Looking writes nothing and wakes nobody."""
         if wait is not None:
-            self._wakes.end.wait(min(LINGER, max(0.005, wait)))
+            yield min(LINGER, max(0.005, wait))
             return
         until = time.monotonic() + 1.0
         while (left := until - time.monotonic()) > 0 and not self._wakes.end.is_set():
-            if self._wakes.work.wait(left):
+            self.idle = True  # first: whoever says that there is something new sees it, or is seen
+            if not self._wakes.work.is_set():
+                yield left
+            self.idle = False
+            if self._wakes.work.is_set():
                 self._wakes.work.clear()
                 with self._database.read() as tx:
                     if claims.anything_due(tx, self._lease, self._database.now(tx)):
                         return
 
     def _claim(self, limits: Limits) -> claims.Claim:
-        found = self._database.together(
-            lambda tx: claims.claim(tx, self._lease, limits, self._seconds, self._database.now(tx))
-        )
+        def work(tx: sa.Connection) -> claims.Claim:
+            now = self._database.now(tx)
+            found = claims.claim(tx, self._lease, limits, self._speed, now)
+            # read here: without WAL, a reader of its own would keep the next commit waiting
+            self._cases = self._read(tx, found.messages) if found.messages else {}
+            return found
+
+        found = self._database.together(work)
         self._renewed = time.monotonic()
         return found
 
-    def _send_all(self, claimed: Sequence[Claimed], now: float, limits: Limits) -> None:
-        here = time.monotonic() - now  # from the database's clock to ours
-        with self._database.read() as tx:
-            people = results.open_recipients(tx, [one.row.id for one in claimed])
-            query = jobs.select().where(jobs.c.id.in_({one.row.job for one in claimed}))
-            doubts = {row.id: Doubt(row.doubt) for row in tx.execute(query)}
-        marked = claimed[0].at - now < pacing.LATE  # as the claim noted
-        for place, one in enumerate(claimed):
-            if not self._in_time(one.at + here):
-                self._hand_back(claimed[place:], limits)
-                return
-            if not marked or time.monotonic() - self._renewed > self._lease.seconds / 2:
-                results.handing(self._database, self._lease, one.row.id)
-                self._renewed = time.monotonic()
-            case = verdict.Case(
+    def _send_all(self, claim: claims.Claim, limits: Limits) -> Iterator[float]:
+        here = time.monotonic() - claim.now  # from the database's clock to ours
+        claimed = claim.messages
+        marked = claim.marked
+        place = 0
+        while place < len(claimed):
+            if claim.interval:
+                yield from self._until(claimed[place].at + here)
+            behind = time.monotonic() - claimed[place].at - here
+            if self._wakes.end.is_set() or (claim.interval and behind >= pacing.late(claim.interval)):
+                break
+            if not marked:
+                results.handing(self._database, self._lease, claimed[place].row.id)
+                marked = 1
+            window = claimed[place : place + marked]
+            sent = self._send_some(window)
+            place += len(sent)
+            whole = len(sent) == len(window) and not self._wakes.end.is_set()
+            calm = whole and not any(one.verdict.throttled or one.verdict.pause for one in sent)
+            marked = self._next(claim, place, here) if calm else 0
+            stop = self._note(sent, [one.row.id for one in claimed[place : place + marked]])
+            if stop or not calm:
+                break
+        self._hand_back(claimed[place:], limits)
+
+    def _read(self, tx: sa.Connection, claimed: Sequence[Claimed]) -> dict[int, verdict.Case]:
+        people = results.open_recipients(tx, [one.row.id for one in claimed])
+        query = jobs.select().where(jobs.c.id.in_({one.row.job for one in claimed}))
+        doubts = {row.id: Doubt(row.doubt) for row in tx.execute(query)}
+        self._hold = frozenset(job for job, doubt in doubts.items() if doubt is Doubt.HOLD)
+        return {
+            one.row.id: verdict.Case(
                 recipients=people[one.row.id],
                 doubt=doubts[one.row.job],
                 doubts=one.row.doubts,
                 own_sender=one.row.sender.lower() == self._sender.lower(),
             )
-            following = claimed[place + 1] if place + 1 < len(claimed) else None
-            at_once = following is not None and following.at + here - time.monotonic() < pacing.LATE
-            judged = self._send(one.row, case)
-            marked = at_once and not (judged.throttled or judged.pause) and not self._wakes.end.is_set()
-            self._note(one.row, judged, following.row if marked and following else None)
-            if judged.throttled or judged.pause is not None:
-                self._hand_back(claimed[place + 1 :], limits)
-                return
+            for one in claimed
+        }
 
-    def _in_time(self, moment: float) -> bool:
-        """Wait for a reserved moment; False when it has passed, or the session must end."""
-        wait = moment - time.monotonic()
-        if wait > 0:
-            return not self._wakes.end.wait(wait)
-        return wait > -pacing.LATE and not self._wakes.end.is_set()
+    def _next(self, claim: claims.Claim, place: int, here: float) -> int:
+        """How many messages from `place` on are handed over at once after the next commit."""
+        rest = claim.messages[place:]
+        if not rest or (claim.interval and rest[0].at + here - time.monotonic() >= pacing.LATE):
+            return 0
+        most = 1 if claim.interval else pacing.window(0.0, self._speed)
+        return claims.alike([one.row for one in rest[:most]], most, self._hold)
+
+    def _send_some(self, window: Sequence[Claimed]) -> list[results.Result]:
+        """Send what is noted as being handed over; ends early when something is wrong with the mailbox, or time is up."""
+        sent: list[results.Result] = []
+        begun = time.monotonic()
+        for one in window:
+            if sent and (self._wakes.end.is_set() or time.monotonic() - begun > self._lease.seconds / 4):
+                break
+            judged = self._send(one.row, self._cases[one.row.id])
+            mark = self._mark() if judged.pause else ""
+            chance = self._wakes.chance()
+            sent.append(
+                results.Result(row=one.row, verdict=judged, chance=chance, mark=mark, calm=self._calm)
+            )
+            if self._calm >= results.CALM:
+                self._calm = 1
+            if judged.throttled or judged.pause is not None:
+                break
+        return sent
+
+    def _until(self, moment: float) -> Iterator[float]:
+        """Wait for a reserved moment, or the end."""
+        while (wait := moment - time.monotonic()) > 0 and not self._wakes.end.is_set():
+            yield wait
 
     def _send(self, row: Any, case: verdict.Case) -> verdict.Verdict:
         started = time.monotonic()
@@ -199,25 +253,20 @@ class Session:
             if judged.throttled or judged.pause:
                 self._drop()
         took = time.monotonic() - started
-        self._seconds = took if not self._seconds else 0.8 * self._seconds + 0.2 * took
+        self._speed = self._speed._replace(message=_mean(self._speed.message, took))
         self._calm = 0 if judged.throttled or judged.pause else self._calm + 1
         return judged
 
-    def _note(self, row: Any, judged: verdict.Verdict, following: Any) -> None:
-        result = results.Result(
-            row=row,
-            verdict=judged,
-            chance=self._wakes.chance(),
-            next=following,
-            mark=self._mark() if judged.pause else "",
-            calm=self._calm,
-        )
-        results.record(self._database, self._lease, result)
-        self._wakes.noted(row.key)
+    def _note(self, sent: Sequence[results.Result], following: Sequence[int]) -> bool:
+        """Write results; True when the mailbox is to stop."""
+        started = time.monotonic()
+        stop = windows.record_all(self._database, self._lease, sent, following)
+        for one in sent:
+            self._wakes.noted(one.row.key)
         self._renewed = time.monotonic()
-        self.sent += 1
-        if self._calm >= results.CALM:
-            self._calm = 1
+        self._speed = self._speed._replace(commit=_mean(self._speed.commit, self._renewed - started))
+        self.sent += len(sent)
+        return stop
 
     def _hand_back(self, rest: Sequence[Claimed], limits: Limits) -> None:
         if rest:
@@ -234,3 +283,8 @@ class Session:
         if self._transport is not None:
             transport, self._transport = self._transport, None
             transport.close()
+
+
+def _mean(before: float, now: float) -> float:
+    """A moving mean."""
+    return 0.8 * before + 0.2 * now if before else now

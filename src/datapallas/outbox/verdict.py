@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,7 @@ class Verdict:
         pause: the mailbox is to be paused.
         doubtful: it is not known whether the server took it, and it is sent again.
         server: who answered.
+        after: seconds the other side asked to be left alone for (Retry-After, RFC 9110 section 10.2.3); 0: it did not say.
     """
 
     people: tuple[Person, ...]
@@ -101,6 +103,7 @@ class Verdict:
     pause: Pause | None = None
     doubtful: bool = False
     server: str = ""
+    after: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +144,7 @@ def of_receipt(case: Case, receipt: Receipt) -> Verdict:
         slower=throttled is not None,
         doubtful=doubtful,
         server=receipt.server,
+        after=asked_after(throttled),
     )
 
 
@@ -165,6 +169,7 @@ def of_error(case: Case, error: DataPallasError) -> Verdict:
         again=True,
         throttled=True,
         slower=_is_throttle(error),
+        after=asked_after(error),
     )
 
 
@@ -199,9 +204,24 @@ def _about_sender(error: SmtpRefused, *, own_sender: bool) -> Pause | None:
     return Pause.SENDER if own_sender and (sender or (error.step == "MAIL" and not too_large)) else None
 
 
+def asked_after(error: DataPallasError | None) -> float:
+    """Seconds the other side asked to be left alone for; 0 when it did not say, or said something that is no number.
+
+    A refused token knows them; whatever answers by HTTP (429) puts them into the fact `retry_after`.
+    """
+    said = getattr(error, "retry_after", None) if error is not None else None
+    if said is None and error is not None:
+        said = error.facts.get("retry_after")
+    try:
+        seconds = float(said or 0)
+    except ValueError:
+        return 0.0
+    return seconds if 0 < seconds < math.inf else 0.0
+
+
 def _is_throttle(error: DataPallasError | None) -> bool:
     if not isinstance(error, SmtpRefused) or not error.transient:
-        return isinstance(error, TokenRefused) and error.retry_after is not None
+        return error is not None and error.transient and asked_after(error) > 0
     if error.reply_code in _THROTTLE_CODES or _THROTTLE.fullmatch(error.enhanced):
         return True
     # A recipient's own 4.7.1 is greylisting, and that recipient's alone.
