@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from bench import startup
+from bench import documents, startup
 from bench.rig import BENCH, BUILD, PEERS, ROOT, SECRET, Wrong, say
 from bench.rows import ROWS
 from bench.sink import Sink, why_no_namespace
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.rig import Rig
     from bench.rows import Row, Runner
 
-STARTUP = "startup"
+STARTUP, DOCUMENTS = "startup", "documents"
 _LONGEST = 120  # seconds one run of one client may take
 
 
@@ -53,10 +53,10 @@ class Result:
 
 @dataclasses.dataclass
 class Outcome:
-    """Everything that was measured; `failed` when something was not."""
+    """Everything that was measured, `others` beside the rows; `failed` when something was not."""
 
     results: list[Result]
-    started: startup.Started | None = None
+    others: list[startup.Started] = dataclasses.field(default_factory=list)
     failed: bool = False
 
 
@@ -70,12 +70,14 @@ def run(rig: Rig, only: list[str], rounds: int, *, quick: bool) -> Outcome:
             except Wrong as problem:
                 say(str(problem))
                 outcome.failed = True
-    if STARTUP in only:
-        try:
-            outcome.started = startup.run(rig, rounds, quick=quick)
-        except Wrong as problem:
-            say(str(problem))
-            outcome.failed = True
+    for name, work in ((STARTUP, startup.run), (DOCUMENTS, documents.run)):
+        if name in only:
+            try:
+                if (measured := work(rig, rounds, quick=quick)) is not None:
+                    outcome.others.append(measured)
+            except Wrong as problem:
+                say(str(problem))
+                outcome.failed = True
     return outcome
 
 

@@ -136,13 +136,13 @@ def _node_version() -> str:
         return "none"
 
 
-def text(on: str, results: list[Result], started: Started | None) -> str:
+def text(on: str, results: list[Result], others: list[Started]) -> str:
     """Everything that README.md gets."""
     verdicts = [verdict for result in results for verdict in judge(result)]
     tables = [table(result) for result in results]
-    if started is not None:
-        verdicts += started.verdicts
-        tables.append(started.table)
+    for other in others:
+        verdicts += other.verdicts
+        tables.append(other.table)
     return "\n".join([on, "", verdict_table(verdicts), *tables])
 
 

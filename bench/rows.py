@@ -169,6 +169,18 @@ ROWS = (
         {"work": "campaign", "people": "people.json", "file": "figures.pdf", "untimed": 10},
     ),
     Row(
+        "outbox",
+        "10,000 personal HTML mails with one shared 100 KB PDF, ours durable (outbox), three connections, MTU 1500",
+        (
+            Runner("datapallas outbox, durable", "outbox", 10_000, {"connections": 3, "untimed": 0}),
+            Runner(EMAIL, "smtplib", 200),
+            Runner(NODEMAILER, "nodemailer", 600, {"untimed": 150, "window": 2, "connections": 3}),
+        ),
+        (Wanted("rate", 6, EMAIL), Wanted("rate", 4, NODEMAILER)),
+        Place(mtu=1500),
+        {"work": "campaign", "people": "people.json", "file": "figures.pdf", "untimed": 10},
+    ),
+    Row(
         "big",
         "One 25 MB attachment from a file, MTU 1500",
         (

@@ -188,15 +188,9 @@ class TokenRefused(DataPallasError):
     )
     TEMPORARY: ClassVar[frozenset[str]] = frozenset({"server_error", "temporarily_unavailable", "slow_down"})
     CONFIGURATION: ClassVar[frozenset[str]] = frozenset(
-        {
-            "invalid_client",
-            "invalid_request",
-            "invalid_scope",
-            "invalid_target",
-            "unauthorized_client",
-            "unsupported_grant_type",
-        }
-    )
+        {"invalid_client", "invalid_request", "invalid_scope", "invalid_target", "unauthorized_client",
+         "unsupported_grant_type"}
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - the fields of one answer
         self,

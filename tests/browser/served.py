@@ -10,6 +10,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from datapallas.connection.file_store import FileStore
 from datapallas.home import Home
 from strangers.process import wait_for
 from web.command import command, run
@@ -98,7 +99,7 @@ class Served:
 
     def empty(self) -> None:
         """Delete all connections."""
-        for path in self.home.folder.store.paths():
+        for path in FileStore(self.home.folder.store.root).paths():
             path.unlink()
 
     def add(self, connection: Connection) -> str:

@@ -34,7 +34,7 @@ def put(root: Path, name: str, data: bytes) -> Path:
 def test_every_command_of_connection_in_one_life(shell: Shell) -> None:
     """Create, list, show, set, default, duplicate, invite, delete: each says what it did, and does it."""
     seen = {"create", "list", "show", "set", "default", "duplicate", "invite", "delete"}
-    assert set(CONNECTION) == seen
+    assert set(CONNECTION) - {"migrate"} == seen  # needs a database: tests/connection/test_migration.py
     words = [
         "--provider",
         "MICROSOFT",

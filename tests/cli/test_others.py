@@ -158,7 +158,7 @@ def test_the_demo(shell: Shell) -> None:
     """`datapallas demo` asks nothing, shows everything, and leaves nothing."""
     before = sorted(shell.root.rglob("*"))
     done = shell.run("demo", "--json", watched=False)
-    assert done.code == 0 and done.json["ok"] and len(done.json["arrived"]) == 3
+    assert done.code == 0 and done.json["ok"] and len(done.json["arrived"]) == 17
     assert all(step["exit_code"] == 0 for step in done.json["steps"])
     assert done.json["steps"][-1]["output"] == "Connected as reports@sandbox.example\n"  # on the web page
     assert sorted(shell.root.rglob("*")) == before

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datapallas.connection import keys, record
+from datapallas.connection.file_store import FileStore
 from datapallas.connection.folder import Broken, Folder, Granted
 from datapallas.connection.model import Connection, OAuth2Client, Password, Provider, Sealed, Server
 from datapallas.errors import (
@@ -453,7 +454,7 @@ def test_a_damaged_value_is_told(folder: Folder, office: Connection) -> None:
     connection = edit(folder, "eml-office", text.encode(), wrong.encode())
     with pytest.raises(SealBroken, match="not the value that was sealed last"):
         folder.reveal(connection, "refresh_token")
-    folder.store.record_path("eml-office").unlink()
+    FileStore(folder.store.root).record_path("eml-office").unlink()
     with pytest.raises(SealBroken, match="does not open"):
         folder.reveal(connection, "refresh_token")
 
@@ -548,7 +549,7 @@ def test_a_busy_lock_names_its_holder(
     """A connection held by another process is waited for, and then told with that process's number."""
     from datapallas import files
 
-    with files.locked(folder.store.locks / "eml-office.lock"):
+    with files.locked(FileStore(folder.store.root).locks / "eml-office.lock"):
         monkeypatch.setattr(
             "datapallas.files.locked.__wrapped__.__kwdefaults__", {"seconds": 0.05, "poll": 0.01}
         )
@@ -558,7 +559,7 @@ def test_a_busy_lock_names_its_holder(
 
 def test_a_damaged_record_is_an_empty_one(folder: Folder, office: Connection) -> None:
     """A record that is cut, of another shape or missing costs nothing but explanations."""
-    path = folder.store.record_path("eml-office")
+    path = FileStore(folder.store.root).record_path("eml-office")
     whole = path.read_bytes()
     assert record.load(path).seals["refresh_token"].generation == 1
     for damage in (

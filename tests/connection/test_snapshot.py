@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from datapallas.connection.file_store import FileStore
 from datapallas.connection.model import Connection, Server
 from datapallas.connection.snapshot import snapshot
 from datapallas.errors import ConfigurationError, UnknownConnection
@@ -28,8 +29,8 @@ def test_each_file_is_read_once_and_nothing_is_hidden(
     (folder / "eml-twice.xml").write_bytes((folder / "eml-b.xml").read_bytes())
     (folder / "eml-broken.xml").write_bytes(b"<documentburster>")
 
-    seen = snapshot(tmp_path, home.keyring)
-    monkeypatch.setattr(type(seen.store), "read", lambda *_: pytest.fail("read a second time"))
+    seen = snapshot(home.folder.store, home.keyring)
+    monkeypatch.setattr(FileStore, "read", lambda *_: pytest.fail("read a second time"))
     assert seen.load("eml-a").name == "A"
     monkeypatch.undo()
     with pytest.raises(ConfigurationError, match=r"eml-b\.xml and .*eml-twice\.xml"):

@@ -14,6 +14,7 @@ import pytest
 
 from datapallas import files
 from datapallas.connection import keys, record, xml_codec
+from datapallas.connection.file_store import FileStore
 from datapallas.connection.folder import Folder, Granted
 from datapallas.connection.model import Connection, OAuth2Client, Sealed, Server
 from datapallas.errors import ConfigurationError, KeyProblem, NotSignedIn, StorageError
@@ -71,7 +72,7 @@ def test_a_token_is_stored_with_what_came_with_it(folder: Folder, office: Connec
                 Secret("refresh token 2"), Granted(at="now", issued_at="now", scope="s", tid="T", subject="S")
             )
         assert update.opened().grant.tid == "T"
-        done = folder.store.record_path("eml-office")
+        done = FileStore(folder.store.root).record_path("eml-office")
         assert record.load(done).parked is None and record.load(done).intent is None
         assert record.load(done).refreshed_at == "now"
     with folder.locked_update("eml-office") as update:
@@ -157,7 +158,7 @@ def test_a_lost_answer_is_noticed(folder: Folder, office: Connection) -> None:
         update.intend("now")
     with folder.locked_update("eml-office") as update:
         assert update.answer_lost()
-        assert "refresh token 1" not in folder.store.record_path("eml-office").read_text()
+        assert "refresh token 1" not in FileStore(folder.store.root).record_path("eml-office").read_text()
         update.store_refresh_token(Secret("refresh token 2"))
         assert not update.answer_lost()
 
@@ -234,7 +235,7 @@ def test_a_rotation_killed_anywhere_recovers(
     assert in_a_killed_child(work)
     with folder.locked_update("eml-office") as update:
         assert update.opened().value == Secret(found)
-        assert not files.next_of(update.path).exists()
+        assert not files.next_of(folder.path_of("eml-office")).exists()
     assert folder.path_of("eml-office").stat().st_mode & 0o777 == 0o600
 
 
@@ -260,12 +261,12 @@ def test_the_points_are_where_they_are_said_to_be(
 def prepared(folder: Folder, change: Callable[[Connection], Connection]) -> None:
     """Leave a prepared file with token 2, as a process killed before the rename does, changed by `change`."""
     path = folder.path_of("eml-office")
-    old, notes = path.read_bytes(), folder.store.record_path("eml-office").read_bytes()
+    old, notes = path.read_bytes(), FileStore(folder.store.root).record_path("eml-office").read_bytes()
     with folder.locked_update("eml-office") as update:
         update.store_refresh_token(Secret("refresh token 2"))
     new = xml_codec.encode(change(folder.load("eml-office")), path.read_bytes())
     path.write_bytes(old)
-    folder.store.record_path("eml-office").write_bytes(notes)
+    FileStore(folder.store.root).record_path("eml-office").write_bytes(notes)
     files.next_of(path).write_bytes(new)
 
 
@@ -306,12 +307,12 @@ def test_a_prepared_file_of_another_identity_is_discarded(
 def test_a_killed_sign_in_as_somebody_else_is_discarded(folder: Folder, office: Connection) -> None:
     """A prepared file sealed for another account is no next token of this one, whole as it is."""
     path = folder.path_of("eml-office")
-    old, notes = path.read_bytes(), folder.store.record_path("eml-office").read_bytes()
+    old, notes = path.read_bytes(), FileStore(folder.store.root).record_path("eml-office").read_bytes()
     with folder.locked_update("eml-office") as update:
         update.store_refresh_token(Secret("theirs"), Granted(user_email="them@contoso.example"))
     path.replace(files.next_of(path))
     path.write_bytes(old)
-    folder.store.record_path("eml-office").write_bytes(notes)
+    FileStore(folder.store.root).record_path("eml-office").write_bytes(notes)
     with folder.lock("eml-office"):
         pass
     assert token(folder) == "refresh token 1"

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from datapallas.connection import record as records
 from datapallas.connection.advice import Before, findings, lacking
+from datapallas.connection.file_store import FileStore
 from datapallas.connection.model import Connection, Flow, OAuth2Client, Provider
 from datapallas.diagnosis.explain import explain
 from datapallas.errors import ConfigurationError, DataPallasError, TokenRefused
@@ -56,7 +57,7 @@ def source(home: Home, clock: FakeClock) -> ConnectionTokenSource:
 
 
 def record(home: Home) -> records.Record:
-    return records.load(home.folder.store.record_path(CODE))
+    return records.load(FileStore(home.folder.store.root).record_path(CODE))
 
 
 def given(sandbox: Sandbox) -> int:
@@ -253,7 +254,7 @@ def test_an_app_only_draft_can_be_tried_before_it_is_saved(home: Home, sandbox: 
     finally:
         emails.close()
     assert state.problem is None and state.step(Step.SEND).mark is Mark.DONE
-    assert not home.folder.list() and not home.folder.store.record_path(CODE).exists()
+    assert not home.folder.list() and not FileStore(home.folder.store.root).record_path(CODE).exists()
 
 
 def test_a_refused_draft_says_nothing_about_what_is_stored(home: Home, sandbox: Sandbox) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from datapallas import files
 from datapallas.connection import record as records
+from datapallas.connection.file_store import FileStore
 from datapallas.connection.model import OAuth2Client, Provider
 from datapallas.diagnosis.explain import explain
 from datapallas.errors import ConfigurationError, DataPallasError, Parked, StorageError
@@ -54,7 +55,7 @@ def stored(home: Home, sandbox: Sandbox, code: str = CODE, provider: Provider = 
 
 
 def record(home: Home, code: str = CODE) -> records.Record:
-    return records.load(home.folder.store.record_path(code))
+    return records.load(FileStore(home.folder.store.root).record_path(code))
 
 
 def refreshes(sandbox: Sandbox) -> int:

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 from typing import TYPE_CHECKING
 
-from datapallas.connection.store import Store
+from datapallas.connection.file_store import FileStore as Store
 
 if TYPE_CHECKING:
     from pathlib import Path

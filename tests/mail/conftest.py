@@ -34,7 +34,7 @@ class Taken:
 class Stage:
     """The server, and everything a test may set or look at."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.extensions = [
             "PIPELINING",
             "8BITMIME",
@@ -60,7 +60,7 @@ class Stage:
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=50)
+        self._listening = socket.create_server((host, 0), backlog=50)
         self.port: int = self._listening.getsockname()[1]
         self._start(self._accept)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datapallas import files
+from datapallas.connection.file_store import FileStore
 from datapallas.errors import Parked, StorageError
 from oauth.conftest import CODE
 
@@ -162,7 +163,7 @@ def test_a_lock_holder_that_hangs_is_named(
 ) -> None:
     """Another process holds the lock too long: the error names it, and no request is sent."""
     monkeypatch.setattr(files, "locked", functools.partial(files.locked, seconds=0.1))
-    lock = folder.store.locks / f"{CODE}.lock"
+    lock = FileStore(folder.store.root).locks / f"{CODE}.lock"
     hold = (
         "from datapallas import files\n"
         "with files.locked(Path(sys.argv[2])):\n print('held', flush=True, file=sys.stderr); sys.stdin.readline()\n"

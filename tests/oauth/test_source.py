@@ -15,6 +15,7 @@ import pytest
 from datapallas import files
 from datapallas.connection import provider
 from datapallas.connection import record as records
+from datapallas.connection.file_store import FileStore
 from datapallas.connection.model import Connection, OAuth2Client, Password, Provider
 from datapallas.connection.update import Granted
 from datapallas.errors import (
@@ -459,8 +460,8 @@ def test_a_restored_backup_is_named(
 
 def test_a_damaged_record_costs_nothing(source: ConnectionTokenSource, folder: Folder, root: Path) -> None:
     """The notes beside the file may be lost; the sign-in is not."""
-    folder.store.record_path(CODE).write_bytes(b"{")
-    assert records.load(folder.store.record_path(CODE)).parked is None
+    FileStore(folder.store.root).record_path(CODE).write_bytes(b"{")
+    assert records.load(FileStore(folder.store.root).record_path(CODE)).parked is None
     assert source.token().value
 
 

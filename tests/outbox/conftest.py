@@ -8,9 +8,7 @@ import pytest
 
 from datapallas.outbox.database import Database
 from mail.conftest import stage  # noqa: F401 - the fixture
-from outbox import postgres
 from outbox.office import Office
-from strangers.needs import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,16 +16,6 @@ if TYPE_CHECKING:
 
     from mail.conftest import Stage
     from outbox.postgres import Postgres
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Postgres]:
-    """A PostgreSQL; started once, when a test asks for it."""
-    programs = postgres.programs()
-    if programs is None:
-        missing(f"PostgreSQL is not installed: {postgres.ADVICE}")
-    with postgres.running(programs) as found:
-        yield found
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -45,3 +45,10 @@ def rows(database: Database, table: sa.Table) -> list[Any]:
 
 def all_accepted(database: Database, count: int) -> bool:
     return counts(database) == {"accepted": count}
+
+
+def doubted(database: Database) -> set[str]:
+    """Who is listed as perhaps sent to twice."""
+    doubts = {row.id for row in rows(database, tables.messages) if row.doubts}
+    doubts |= {row.message for row in rows(database, tables.attempts) if row.outcome.startswith("late-")}
+    return {row.address for row in rows(database, tables.recipients) if row.message in doubts}

@@ -35,6 +35,7 @@ class Office:
     limit: Limits = UNLIMITED
     marked: str = "1"
     made: int = 0
+    host: str = "127.0.0.1"
 
     def limits(self, code: str) -> Limits:
         return self.limit
@@ -45,7 +46,7 @@ class Office:
         self.made += 1
         connection = Connection(
             code=code,
-            server=Server(host="127.0.0.1", port=str(self.port), security=Security.NONE),
+            server=Server(host=self.host, port=str(self.port), security=Security.NONE),
             from_address=SENDER,
         )
         return choose(connection, PasswordSource("", lambda: Secret("")), Options(sessions=1))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Iterator
 
 ADVICE = "apt-get install --no-install-recommends postgresql"
@@ -35,8 +36,8 @@ def programs() -> Path | None:
 class Postgres:
     """A running server."""
 
-    def __init__(self, folder: Path, bin_: Path) -> None:
-        self._folder, self._bin = folder, bin_
+    def __init__(self, folder: Path, bin_: Path, listen: str = "127.0.0.1") -> None:
+        self._folder, self._bin, self._listen = folder, bin_, listen
         # PostgreSQL refuses to run as root.
         self._as: dict[str, Any] = {}
         self._user = getpass.getuser()
@@ -62,7 +63,7 @@ class Postgres:
 
     def start(self) -> None:
         words = ["-D", str(self._folder / "data"), "-p", str(self._port), "-k", str(self._folder)]
-        words += ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]
+        words += ["-c", f"listen_addresses={self._listen}", "-c", "max_connections=200"]
         words += ["-c", "fsync=off"]  # what is proven here is what couriers do, not what a disk does
         with (self._folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
@@ -83,15 +84,34 @@ class Postgres:
         self._server.send_signal(signal.SIGQUIT)
         self._server.wait(30)
 
-    def new(self) -> str:
+    def revive(self) -> None:
+        """Start it again if it has ended by itself."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._server.wait(1.0)
+            self.start()
+
+    def open_to(self, network: str) -> None:
+        """Take links from other addresses too, such as 10.1.2.0/24. Needs `listen`."""
+        with (self._folder / "data" / "pg_hba.conf").open("a") as file:
+            file.write(f"host all all {network} trust\n")
+        self._server.send_signal(signal.SIGHUP)
+
+    def kill_one(self, chance: random.Random) -> None:
+        """kill -9 for one of its processes: it throws all sessions out, and recovers as after a crash."""
+        own = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
+        if own:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(chance.choice(own)), signal.SIGKILL)
+
+    def new(self, host: str = "127.0.0.1") -> str:
         """The URL of a new, empty database."""
         self._databases += 1
         name = f"outbox{self._databases}"
         self._run(f"create database {name}")
-        return self._url(name)
+        return self._url(name, host)
 
-    def _url(self, name: str) -> str:
-        return f"postgresql://{self._user}@127.0.0.1:{self._port}/{name}"
+    def _url(self, name: str, host: str = "127.0.0.1") -> str:
+        return f"postgresql://{self._user}@{host}:{self._port}/{name}"
 
     def _run(self, words: str) -> None:
         url = sa.make_url(self._url("postgres")).set(drivername="postgresql+psycopg")
@@ -101,10 +121,10 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def running(bin_: Path) -> Iterator[Postgres]:
+def running(bin_: Path, listen: str = "127.0.0.1") -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="outbox-postgres-"))
     try:
-        server = Postgres(folder, bin_)
+        server = Postgres(folder, bin_, listen)
         try:
             yield server
         finally:

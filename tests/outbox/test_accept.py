@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datapallas.connection.database import SESSION
 from datapallas.errors import ConfigurationError, SmtpRefused, StorageError, TokenRefused
 from datapallas.mail.address import NamedAddress
 from datapallas.mail.attachment import Attachment
@@ -22,6 +24,7 @@ from datapallas.mail.message import Message
 from datapallas.outbox import database as databases
 from datapallas.outbox import problems, tables
 from datapallas.outbox.accept import Item, Job, accept
+from datapallas.outbox.claims import locked_mailbox
 from datapallas.outbox.courier import Courier
 from datapallas.outbox.database import Database
 from datapallas.outbox.letters import Splitter
@@ -29,10 +32,11 @@ from outbox import look
 from outbox.office import CODE, SENDER, items, one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from mail.conftest import Stage
     from outbox.office import Office
+    from outbox.postgres import Postgres
 
 JOB = Job(connection=CODE, id="november")
 
@@ -260,3 +264,31 @@ def test_one_message_of_a_caller(database: Database) -> None:
     """A message without a key is one of its own each time it is composed."""
     accept(database, JOB, [one("a@x.example"), one("a@x.example")])
     assert look.states(database) == {"queued": 2}
+
+
+def test_items_may_take_their_time(
+    server: Postgres, opened: Callable[..., Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that are made slowly are accepted all the same; a worker that stops in the middle of its work is let go."""
+    impatient = SESSION.replace("'10s'", "'700ms'")
+    assert impatient != SESSION
+    monkeypatch.setattr("datapallas.outbox.database.SESSION", impatient)
+    database = opened(server.new())
+    wait = threading.Event()
+
+    def slow() -> Iterator[Item]:
+        for number, item in enumerate(items(3)):
+            wait.wait(1.0 if number == 1 else 0.0)
+            yield item
+
+    assert accept(database, JOB, slow()).new == 3
+
+    def stopped() -> None:
+        with database.write() as tx:
+            locked_mailbox(tx, CODE)
+            wait.wait(1.5)
+
+    with pytest.raises(StorageError):
+        stopped()
+    with database.write() as tx:
+        assert locked_mailbox(tx, CODE).code == CODE

@@ -1,4 +1,4 @@
-"""A courier as a process of its own, to be killed: `python worker.py PLACE PORT LEASE PER_MINUTE SESSIONS`."""
+"""A courier as a process of its own, to be killed: `python worker.py PLACE [HOST:]PORT LEASE PER_MINUTE SESSIONS [forever]`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from datapallas.outbox.limits import Limits
 from outbox.office import Office
 
 if __name__ == "__main__":
-    place, port, lease, per_minute, sessions = sys.argv[1:]
+    place, port, lease, per_minute, sessions, *forever = sys.argv[1:]
     database = Database(place if "://" in place else Path(place))
     limits = Limits(sessions=int(sessions), per_minute=float(per_minute))
-    Courier(database, Office(int(port), limits), lease=float(lease)).drain()
+    host, _, number = port.rpartition(":")
+    office = Office(int(number), limits, host=host or "127.0.0.1")
+    Courier(database, office, lease=float(lease)).drain(forever=bool(forever))

@@ -18,7 +18,8 @@ from datapallas.home.outbox import Outbox
 from datapallas.home.report_runs import open_runs, over
 from datapallas.home.report_steps import ReportSteps
 from datapallas.home.runs import Running
-from datapallas.outbox.courier import draining
+from datapallas.outbox.courier import Courier
+from datapallas.outbox.draining import draining
 from datapallas.outbox.runs.records import Task
 from datapallas.outbox.runs.tables import State
 
@@ -63,9 +64,9 @@ def main() -> None:
     with (
         open_runs(home) as runs,
         Running(home, print, print, schedules=False, lease=2.0),
-        draining(runs.outbox.courier()),
+        draining(Courier(runs.outbox.database, runs.outbox.room, lease=2.0)),
     ):
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while not over(runs.records.load(run)) and time.monotonic() < end:
             time.sleep(0.1)
 

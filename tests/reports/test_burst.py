@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datapallas.errors import ConfigurationError
-from datapallas.reports.burst import Part, parts, tokens_of
+from datapallas.reports import burst
+from datapallas.reports.burst import Part, parts
+from datapallas.reports.burst_marks import tokens_of
 from datapallas.reports.documents.cutter import Cutter
 from datapallas.reports.model import Burst, BurstPlan, Recipient, Row
 from reports.making import made, problem, report
@@ -85,6 +87,16 @@ def test_every_so_many_pages(tmp_path: Path) -> None:
     """By pages, the last part has what is left."""
     path = _pdf(tmp_path / "a.pdf", *"abcde")
     assert _parts(path, Burst.PAGES, 2) == [Part("1", (0, 1)), Part("2", (2, 3)), Part("3", (4,))]
+
+
+def test_pages_of_a_large_file_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several processes read a large PDF, and find the same parts."""
+    path = _pdf(tmp_path / "a.pdf", "cover", *[f"{{t{n // 2}}}" if n % 2 == 0 else "more" for n in range(21)])
+    alone = _parts(path)
+    monkeypatch.setattr(burst, "_WORTH_SHARING", 1)
+    monkeypatch.setattr(burst, "cores", lambda: 3)
+    assert _parts(path) == alone
+    assert alone[10] == Part("t10", (21,))
 
 
 def test_what_cannot_be_cut_says_why(tmp_path: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from datapallas.errors import ConfigurationError
 from datapallas.reports import definition
 from datapallas.reports.model import Burst, Kind, Missed, OnProblem
+from datapallas.reports.names import mistake, uses
+from datapallas.reports.toml_lines import lines_of
 from reports.given import MINIMAL, folder
 
 if TYPE_CHECKING:
@@ -262,3 +267,93 @@ to = "x@x.example"; subject = 1
 '''.replace("; ", "\n")
     _, flaws = definition.looked_at(text, folder(tmp_path))
     assert [(one.line, one.key) for one in flaws] == [(16, "email.subject")]
+
+
+_PIECES = [
+    "[",
+    "]",
+    "[[",
+    "]]",
+    "{",
+    "}",
+    "=",
+    ".",
+    ",",
+    "#",
+    '"',
+    "'",
+    '"""',
+    "'''",
+    "\\",
+    "\n",
+    "a",
+    "b c",
+    "1",
+    " ",
+]
+
+
+@settings(max_examples=300, deadline=1000)
+@given(st.lists(st.sampled_from(_PIECES), max_size=60).map("".join))
+def test_no_text_stops_the_search_for_lines(text: str) -> None:
+    """Whatever stands in a file, its lines are searched to the end."""
+    lines = lines_of(text)
+    assert all(1 <= line <= text.count("\n") + 1 for line in lines.values())
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["a", "b", "c d", "é", "x.y"]),
+        st.dictionaries(st.sampled_from(["k", "l m", "n"]), st.sampled_from(['"""\n[z]\nk = 1\n"""', "'#'", "[\n 1,\n]", "{ q = 1 }", "1 # [k]"]), max_size=3),
+        max_size=4,
+    )
+)  # fmt: skip
+def test_each_key_has_its_line(tables: dict[str, dict[str, str]]) -> None:
+    """The line of each key is the one it stands in, whatever the values before it look like."""
+    text = "# head\n"
+    known: dict[tuple[str, ...], int] = {}
+    for table, keys in tables.items():
+        known[(table,)] = text.count("\n") + 1
+        text += f'["{table}"] # ]\n'
+        for key, value in keys.items():
+            known[table, key] = text.count("\n") + 1
+            text += f'"{key}" = {value}\n\n'
+    tomllib.loads(text)
+    lines = lines_of(text)
+    assert {path: lines[path] for path in known} == known
+
+
+_JINJA = [
+    "{{",
+    "}}",
+    "{%",
+    "%}",
+    "{#",
+    "#}",
+    " if ",
+    " for ",
+    " in ",
+    " endif ",
+    " set ",
+    "x",
+    ".",
+    "[",
+    "]",
+    "(",
+    ")",
+    "|",
+    "=",
+    "'",
+    "1",
+    ",",
+    " ",
+]
+
+
+@settings(max_examples=300, deadline=1000)
+@given(st.lists(st.sampled_from(_JINJA), max_size=40).map("".join))
+def test_no_template_stops_the_check(text: str) -> None:
+    """Whatever a template looks like, it is either wrong or its names are known."""
+    if mistake(text) is None:
+        assert isinstance(uses(text), tuple)

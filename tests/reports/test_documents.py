@@ -268,6 +268,12 @@ def test_column_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     assert said == "The rows have no column 'nmae'; they have mail, name."
 
 
+def test_text_that_fits_no_cell_is_a_problem(tmp_path: Path) -> None:
+    """A sheet would cut a text of more than 32,767 characters off without a word."""
+    said = _trouble(tmp_path, Attachment(rows="xlsx"), _rows({"note": "x" * 40_000}))
+    assert said == "A text of 40,000 characters does not fit into a cell of a sheet."
+
+
 def test_given_file_is_told_by_its_path(tmp_path: Path) -> None:
     """A given file is not read here: all recipients share it, and each may have another one."""
     (tmp_path / "terms.pdf").write_bytes(b"%PDF")
@@ -287,6 +293,18 @@ def test_given_file_is_told_by_its_path(tmp_path: Path) -> None:
     terms, invoice = made(one, recipient(number=7)).documents
     assert terms == Document("terms.pdf", path=folder / "terms.pdf")
     assert invoice == Document("Invoice.pdf", path=outside / "7.pdf")
+
+
+def test_given_file_may_lie_in_the_home_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~/` is the home of who runs the report."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "7.pdf").write_bytes(b"%PDF")
+    folder = tmp_path / "report"
+    folder.mkdir()
+    given = Attachment(file="~/papers/{{ number }}.pdf")
+    assert _document(folder, given, recipient(number=7)).path == tmp_path / "papers" / "7.pdf"
+    assert "is not in" in _trouble(folder, given, recipient(number="../report/7"))
 
 
 @pytest.mark.parametrize(

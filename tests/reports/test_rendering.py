@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datapallas.errors import ConfigurationError
+from datapallas.reports import frames
+from datapallas.reports.child_process import Ended
 from datapallas.reports.model import Limits, Problem, Recipient, Rendered, Row
+from datapallas.reports.reading import text_of
 from datapallas.reports.rendering import Renderer
 from datapallas.secret import Secret
 from reports.making import made, outcome, problem, recipient, recipients, report, write
@@ -118,6 +123,18 @@ def test_fault_of_a_template_is_told_with_its_line(tmp_path: Path, text: str, sa
     assert (found.code, found.place, found.key) == ("template", "line 7", "7")
 
 
+def test_what_a_macro_remembers_ends_with_the_recipient(tmp_path: Path) -> None:
+    """A total that an imported macro adds up begins anew with each email."""
+    write(
+        tmp_path,
+        sums_txt="{% set s = namespace(n=0) %}{% macro add(x) %}{% set s.n = s.n + x %}{{ s.n }}{% endmacro %}",
+        mail_txt="{% import 'sums.txt' as sums %}{{ sums.add(1) }}{{ sums.add(2) }}",
+    )
+    with Renderer(report(tmp_path, text="mail.txt"), processes=1) as renderer:
+        found = [getattr(answer, "text", "") for _, answer in renderer.render(recipients({}, {}))]
+    assert found == ["13", "13"]
+
+
 def test_fault_of_an_included_template_names_that_one(tmp_path: Path) -> None:
     """The line is the line of the file it stands in."""
     (tmp_path / "parts").mkdir()
@@ -217,12 +234,14 @@ def test_child_knows_no_secret_and_reaches_no_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A child process has none of the environment's secrets, none of the report's passwords, and cannot connect."""
-    from datapallas.reports.model import Kind, Source
+    from datapallas.reports.model import Attachment, Kind, Source
 
     monkeypatch.setenv("DATAPALLAS_MASTER_KEY", "hush")
-    write(tmp_path, mail_txt="hello")
+    write(tmp_path, mail_txt="hello", a_typ="hello")
     rows = Source(kind=Kind.SQL, url="sqlite://", query="select 1", password=Secret("hush"))
-    with Renderer(report(tmp_path, text="mail.txt", rows=rows), processes=1) as renderer:
+    with Renderer(
+        report(tmp_path, text="mail.txt", rows=rows, attachments=(Attachment(template="a.typ"),)), processes=1
+    ) as renderer:
         (child,) = renderer._children
         about = Path(f"/proc/{child._process.pid}")
         assert b"hush" not in (about / "environ").read_bytes()
@@ -357,3 +376,46 @@ def test_html_is_made_fit_for_mail(tmp_path: Path) -> None:
     assert "<b>x</b>" in email.html
     assert "alert" not in email.html
     assert email.text == "Hi\n\nACME\n\nRead this (https://x.example/a)\n\n- one\n- two\n\nx\n"
+
+
+@given(st.binary(max_size=200), st.integers(0, 300))
+def test_answer_of_a_taken_over_process_is_a_frame_or_nothing(body: bytes, head: int) -> None:
+    """Whatever octets a child sends, the parent gets texts and octets, or refuses them."""
+    try:
+        told, blobs = frames.read_up(head, memoryview(body))
+        frames.rendered_of(told, blobs)
+    except frames.Torn:
+        pass
+
+
+def test_child_does_not_choose_what_is_attached(tmp_path: Path) -> None:
+    """A file that the report may not use is refused even when a child names it."""
+    renderer = Renderer(report(tmp_path))
+    with pytest.raises(Ended, match="passwd"):
+        renderer._answer(recipient(), {"to": "a@x.example", "documents": [["a", "/etc/passwd"]]}, [])
+    with pytest.raises(Ended, match="passwd"):
+        renderer._answer(recipient(), {"documents": [["a", f"{tmp_path}/../../etc/passwd"]]}, [])
+    fine = renderer._answer(recipient(), {"documents": [["a", f"{tmp_path}/a.pdf"]]}, [])
+    assert isinstance(fine, Rendered)
+
+
+@given(st.text(alphabet=st.sampled_from("<>/ab&;\"'= \n!-[]?plitdable")))
+def test_any_html_has_a_text(html: str) -> None:
+    """However broken the HTML of a mail is, a text is made from it."""
+    assert text_of(html).endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<p>a<br>b</p><p>c", "a\nb\n\nc\n"),
+        ("<ol><li>x<li>y<ul><li>z</ul></ol>", "1. x\n2. y\n  - z\n"),
+        ("<table><tr><th>a<th>b<tr><td>1<td>2</table>", "a | b\n1 | 2\n"),
+        ("<style>p{}</style><script>x</script><title>t</title>a &amp; b", "a & b\n"),
+        ('<a href="mailto:a@x.example">a@x.example</a> <a href="#x">top</a>', "a@x.example top\n"),
+        ("<pre>a  b\n c</pre>", "a  b\n c\n"),
+    ],
+)
+def test_text_of_html_reads_well(html: str, text: str) -> None:
+    """Paragraphs, lists, tables and links are told apart in the text beside an HTML mail."""
+    assert text_of(html) == text

@@ -120,6 +120,12 @@ DIRT: dict[str, Dirt] = {
         _text('name,city\n"Doe, Jane","Zürich; Switzerland"\n"Smith, John","Ålesund"\n'),
         [("Doe, Jane", "Zürich; Switzerland"), ("Smith, John", "Ålesund")],
     ),
+    "a space before each quotation mark": Dirt(
+        _text('name, city\n"Doe, Jane", "Zürich, CH"\nJohn, "Ålesund"\n'), [("Doe, Jane", "Zürich, CH"), ROWS[1]]
+    ),
+    "a quotation mark that is not doubled": Dirt(
+        _text('name,city\n"Jane "JJ" Doe",Rome\nJane,Zürich\nJohn,Ålesund\n'), problems=(("line 2", "has to be doubled"),)
+    ),
     "doubled quotes": Dirt(_text('name,city\n"Jane ""JJ"" Doe",Zürich\n'), [('Jane "JJ" Doe', "Zürich")]),
     "quotes with a backslash": Dirt(_text('name,city\n"Jane \\"JJ\\" Doe",Zürich\n'), [('Jane "JJ" Doe', "Zürich")]),
     "quotes inside a value without any": Dirt(_text('name,city\n5" pipe,Zürich\n'), [('5" pipe', "Zürich")]),
@@ -131,12 +137,16 @@ DIRT: dict[str, Dirt] = {
         _text('name,city\n"Joe,Rome\nJane,Zürich\nJohn,Ålesund\n'), problems=(("line 2", "not closed"),)
     ),
     "one that is closed by the next row's": Dirt(
-        _text('name,city\n"Joe,Rome\nJane,"Zürich"\nJohn,Ålesund\n'), problems=(("line 2", "has to be doubled"),)
+        _text('name,city\n"Joe,Rome\nJane,"Zürich"\nJohn,Ålesund\n'), problems=(("line 2", "not closed"),)
     ),
     "one that swallows whole rows": Dirt(
         _text('name,city\nJane,Zürich\nJoe,"Rome\nJohn,Ålesund\nAnn,"Bern"\n'),
         [*ROWS, ("Ann", "Bern")],
-        (("line 3", "has to be doubled"),),
+        (("line 3", "not closed"),),
+    ),
+    "a value over several lines in a row with too many fields": Dirt(
+        _text('name,city\nJoe,"Rome\nJane,Zürich\nJohn,Ålesund\nAnn",Bern,more\n'),
+        problems=(("line 2", "it has 4 fields"), ("line 5", "it has 3 fields")),
     ),
     "a row with too few fields": Dirt(_text(CLEAN + "Joe\n"), problems=(("line 4", "it has one field"),)),
     "a row with too many fields": Dirt(
@@ -177,6 +187,7 @@ REFUSED = {
         "jane@x.example,Jane\njohn@x.example,John\n",
         "the names of the columns seem to be missing",
     ),
+    "a workbook": ("PK\x03\x04rest", 'set kind = "excel"'),
     "empty": ("", "it is empty"),
     "blank": ("\n\n  \n", "it is empty"),
     "a header that is not closed": (

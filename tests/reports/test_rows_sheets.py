@@ -9,9 +9,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import openpyxl  # type: ignore[import-untyped]
+import openpyxl
 import pytest
-import xlsxwriter  # type: ignore[import-untyped]
+import xlsxwriter
 
 from datapallas.errors import RowsError
 from datapallas.reports.model import Kind, Source
@@ -216,3 +216,9 @@ def test_what_is_no_workbook_is_told(tmp_path: Path, data: bytes) -> None:
     """A file that is no workbook, and a sheet without usable names, are errors with the file's name."""
     with pytest.raises(RowsError, match=r"rows\.xlsx"):
         _read(tmp_path, data)
+
+
+def test_text_that_calls_itself_a_workbook_is_told(tmp_path: Path) -> None:
+    """Many programs write CSV or HTML into a file called .xls; that is said."""
+    with pytest.raises(RowsError, match='set kind = "csv"'):
+        _read(tmp_path, b"name\tcity\nJane\tRome\n", "rows.xls")

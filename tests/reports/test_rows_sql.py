@@ -1,12 +1,12 @@
 """Rows of real databases: SQLite, PostgreSQL, DuckDB; MySQL and SQL Server as far as their drivers go."""
 
-# ruff: noqa: F811 - a fixture is imported, and asked for by its name
-
 from __future__ import annotations
 
 import datetime as dt
 import decimal
+import os
 import sqlite3
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,12 @@ import pytest
 import sqlalchemy as sa
 
 from datapallas.connection import keys
-from datapallas.errors import ConfigurationError, DataPallasError, RowsError, Unreachable
+from datapallas.errors import ConfigurationError, DataPallasError, KeyProblem, RowsError, Unreachable
 from datapallas.reports import definition
 from datapallas.reports.model import Kind, Source
 from datapallas.reports.passwords import password_of, seal
 from datapallas.reports.rows import open_rows
 from datapallas.secret import Secret
-from outbox.conftest import server  # noqa: F401 - the fixture
 from reports.given import MINIMAL, folder
 
 if TYPE_CHECKING:
@@ -100,7 +99,14 @@ def test_a_run_that_goes_on_leaves_out_what_it_had(place: Path, url: str) -> Non
         assert [(row.number, row.values["name"]) for row in rows] == [(2, "50% :off")]
 
 
-@pytest.mark.parametrize("statement", ["delete from people", "create table more (a integer)"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from people",
+        "create table more (a integer)",
+        "insert into people (id) values (9) returning id",
+    ],
+)
 def test_a_query_changes_nothing(place: Path, url: str, statement: str) -> None:
     """A report can only read: what would change the database is refused, and nothing is changed."""
     with (
@@ -111,6 +117,19 @@ def test_a_query_changes_nothing(place: Path, url: str, statement: str) -> None:
     assert caught.value.code == "rows-query"
     with open_rows(_source(url, "select count(*) as n from people"), place) as rows:
         assert [row.values["n"] for row in rows] == [2]
+
+
+def test_not_even_a_counter_is_moved(place: Path, server: Postgres) -> None:
+    """What no rollback takes back is refused as well: the transaction reads only."""
+    url = _postgres(server)
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"), poolclass=sa.NullPool)
+    with engine.begin() as tx:
+        tx.exec_driver_sql("create sequence counter")
+    with (
+        pytest.raises(ConfigurationError, match="read-only transaction"),
+        open_rows(_source(url, "select nextval('counter') as n"), place) as rows,
+    ):
+        list(rows)
 
 
 @pytest.mark.parametrize(
@@ -193,9 +212,7 @@ def test_an_unknown_database_is_told(place: Path) -> None:
         pass
 
 
-def test_a_sealed_password_opens_for_its_report_only(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sealed_password_opens_for_its_report_only(place: Path, tmp_path: Path) -> None:
     """A sealed password opens for its report, address and query, and for nothing else."""
     url, query = "postgresql://me@db.example/sales", "select * from people"
     sealed = seal(tmp_path, "letters", _source(url, query), Secret(PASSWORD)).text
@@ -216,10 +233,17 @@ def test_a_sealed_password_opens_for_its_report_only(
     other = folder(tmp_path, "other")
     with pytest.raises(DataPallasError, match="does not open"):
         password_of(source, other)
-    keyring = tmp_path / "data" / "keys" / "keyring.json"
-    assert keyring.exists() and keys.sealed_files(tmp_path) == []
-    (place / "report.toml").write_text(text)
-    assert keys.sealed_files(tmp_path) == [place / "report.toml"]
+
+
+def test_a_lost_key_is_not_replaced_while_a_report_needs_it(place: Path, tmp_path: Path) -> None:
+    """A report with a sealed password counts: without its key no new one is made, which could not open it."""
+    source = _source("postgresql://db.example/sales", "select 1")
+    sealed = seal(tmp_path, "letters", source, Secret(PASSWORD)).text
+    (place / "report.toml").write_text(f'password = "{sealed}"')
+    (tmp_path / "data" / "keys" / "keyring.json").unlink()
+    with pytest.raises(KeyProblem) as caught:
+        keys.ensure(tmp_path, {})
+    assert caught.value.facts["case"] == "lost"
 
 
 def test_a_password_from_elsewhere(place: Path) -> None:
@@ -243,3 +267,35 @@ def test_dates_stay_dates(place: Path, server: Postgres) -> None:
     with open_rows(_source(_postgres(server), query), place) as rows:
         (row,) = rows
     assert dict(row.values) == {"d": dt.date(2026, 11, 28), "u": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"}
+
+
+_MEASURE = """
+import pathlib, resource, sys
+from datapallas.reports.model import Kind, Source
+from datapallas.reports.rows import open_rows
+with open_rows(Source(kind=Kind.SQL, url=sys.argv[1], query=sys.argv[2]), pathlib.Path(sys.argv[3])) as rows:
+    assert sum(1 for _ in rows) == int(sys.argv[4])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+_MANY = (
+    "with recursive s(n) as (select 1 union all select n + 1 from s where n < {}) select n, '{}' as t from s"
+)
+
+
+def test_memory_does_not_grow_with_the_rows_of_a_query(place: Path, server: Postgres) -> None:
+    """A hundred times as many rows of a database take hardly more memory: they come as the server sends them."""
+    many = int(os.environ.get("DATAPALLAS_TEST_ROWS", "200000"))
+    for url in (_sqlite(place), _postgres(server)):
+        taken = []
+        for count in (2000, many):
+            words = [
+                sys.executable,
+                "-c",
+                _MEASURE,
+                url,
+                _MANY.format(count, "x" * 200),
+                str(place),
+                str(count),
+            ]
+            taken.append(int(subprocess.run(words, check=True, capture_output=True, text=True).stdout))
+        assert taken[1] - taken[0] < 24

@@ -50,6 +50,16 @@ def test_a_bad_json_line_is_told_with_its_number(tmp_path: Path) -> None:
     assert found.problems[1].text == "It is not JSON: expecting value at character 7."
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_json_line_ends_at_a_line_feed_only(tmp_path: Path, encoding: str) -> None:
+    """Other characters that end lines may stand in a value; bytes of another encoding are a problem of their line."""
+    data = '{"a": "x\u2028y\x85z"}\n{"a": "é"}\n'.encode(encoding)
+    assert read(tmp_path, data, JSON).values == [("x\u2028y\x85z",), ("é",)]
+    found = read(tmp_path, '{"a": "é"}\n'.encode() + b'{"a": "\xe9"}\n{"a": "b"}\n', JSON)
+    assert [row.values["a"] for row in found.rows] == ["é", "b"]
+    assert [(p.place, p.text) for p in found.problems] == [("line 2", "It holds bytes that are not utf-8.")]
+
+
 @pytest.mark.parametrize("data", ["", "\n", '[{"a": 1}]', "[\n{}\n]"])
 def test_what_is_no_json_lines_is_told(tmp_path: Path, data: str) -> None:
     """A JSON array, or nothing, is not one object a line."""

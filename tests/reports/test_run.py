@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from datapallas.connection.model import Connection, Security, Server
 from datapallas.home import Home
 from datapallas.home.report_runs import ReportRuns, open_runs
+from datapallas.home.schedules import tidy
 from datapallas.outbox import overview, tables
 from datapallas.outbox.runs.tables import State
 from datapallas.reports.run import Wanted
 from mail.conftest import stage  # noqa: F401 - the fixture
-from outbox.conftest import server  # noqa: F401 - the fixture
 from reports.given import folder
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mail.conftest import Stage
 
 WORKER = Path(__file__).with_name("run_worker.py")
-MANY = int(os.environ.get("DATAPALLAS_MANY_RECIPIENTS", "2000"))
+MANY = int(os.environ.get("DATAPALLAS_MANY_RECIPIENTS", "400"))
 TOML = """\
 name = "Letters"
 connection = "eml-stage"
@@ -79,7 +79,7 @@ def work(home: Home, run: str, point: str = "none", count: int = 1) -> subproces
 
 
 def ended(worker: subprocess.Popen[str]) -> int:
-    said, _ = worker.communicate(timeout=120)
+    said, _ = worker.communicate(timeout=280)
     assert "Traceback" not in said, said
     return worker.returncode
 
@@ -94,6 +94,7 @@ def promised(runs: ReportRuns, run: str) -> list[str]:
 def check(runs: ReportRuns, run: str, stage: Stage, count: int) -> None:  # noqa: F811
     """Everybody was promised and sent one email; what may be double is listed."""
     assert runs.records.load(run).state is State.DONE
+    tidy(runs.home, runs.records)  # an engine does so when it begins
     assert sorted(promised(runs, run), key=int) == [str(n) for n in range(1, count + 1)]
     (line,) = overview.job_lines(runs.outbox.database, run)
     assert line.fates["accepted"] == count
@@ -105,7 +106,7 @@ def check(runs: ReportRuns, run: str, stage: Stage, count: int) -> None:  # noqa
 
 
 def test_killed_at_random(home: Home, runs: ReportRuns, stage: Stage) -> None:  # noqa: F811
-    """2,000 recipients, the worker killed at random moments again and again: each gets an email, once."""
+    """Many recipients, the worker killed at random moments again and again: each gets an email, once."""
     folder(home.root, report_toml=TOML, people_csv=people(MANY))
     chance = random.Random(11)
     prepared = runs.prepare("letters", Wanted())
@@ -114,14 +115,14 @@ def test_killed_at_random(home: Home, runs: ReportRuns, stage: Stage) -> None:  
     while True:
         worker = work(home, prepared.run)
         try:
-            assert worker.wait(120 if kills >= 5 else chance.uniform(1.5, 4.0)) == 0
-            break
+            said, _ = worker.communicate(timeout=280 if kills >= 5 else chance.uniform(1.5, 4.0))
         except subprocess.TimeoutExpired:
             worker.kill()
+            worker.communicate()
             kills += 1
-        finally:
-            if worker.poll() is not None and worker.stdout is not None:
-                worker.stdout.close()
+        else:
+            assert worker.returncode == 0, said
+            break
     assert kills
     check(runs, prepared.run, stage, MANY)
 
@@ -131,7 +132,6 @@ def test_killed_at_random(home: Home, runs: ReportRuns, stage: Stage) -> None:  
     [
         ("copied", 1),
         ("frozen", 1),
-        ("promised", 1),
         ("promised", 3),
         ("saved", 2),
         ("accepted", 1),
@@ -152,6 +152,7 @@ def test_killed_at(home: Home, runs: ReportRuns, stage: Stage, point: str, count
     check(runs, run, stage, 250)
 
 
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
 def test_problems_are_kept_once(home: Home, runs: ReportRuns, stage: Stage) -> None:  # noqa: F811
     """Recipients with a problem are listed once and counted once, whatever was done again; the others get theirs."""
     folder(home.root, report_toml=TOML, people_csv=people(250, bad=50))
@@ -164,6 +165,7 @@ def test_problems_are_kept_once(home: Home, runs: ReportRuns, stage: Stage) -> N
     assert [one["key"] for one in runs.problems(run)] == ["50", "100", "150", "200", "250"]
 
 
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
 def test_cancelled(home: Home, runs: ReportRuns, stage: Stage) -> None:  # noqa: F811
     """A cancelled run promises nothing more, and its rows are deleted."""
     folder(home.root, report_toml=TOML, people_csv=people(250))
@@ -175,6 +177,7 @@ def test_cancelled(home: Home, runs: ReportRuns, stage: Stage) -> None:  # noqa:
     assert len(promised(runs, run)) == 100 and not (home.root / "data" / "runs" / run).exists()
 
 
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
 def test_a_file_that_was_left_and_has_changed_stops_the_run(
     home: Home, runs: ReportRuns, tmp_path: Path
 ) -> None:

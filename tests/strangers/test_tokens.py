@@ -9,6 +9,7 @@ import pytest
 
 import datapallas
 from datapallas.connection import record as records
+from datapallas.connection.file_store import FileStore
 from datapallas.connection.identity import REFRESH_TOKEN
 from datapallas.errors import Parked, SmtpRefused, TokenRefused, Unreachable
 from datapallas.oauth.endpoint import Endpoint
@@ -228,7 +229,7 @@ def test_signing_out_ends_the_sign_in_at_the_provider(
     installation.sign_in()
     token = stored_token(installation)
     folder = installation.home.folder
-    assert records.load(folder.store.record_path(CODE)).issuer == provider.issuer
+    assert records.load(FileStore(folder.store.root).record_path(CODE)).issuer == provider.issuer
     done = installation.home.tokens(CODE).sign_out()
     assert (done.forgotten, done.revoked) == (True, True), done.reason
     refused = provider.token(grant_type="refresh_token", refresh_token=token, client_id=CLIENT)

@@ -38,6 +38,9 @@ CONNECTION = {
     "default": Entry("connection:default", "Make a connection the one that is used when none is named."),
     "duplicate": Entry("connection:duplicate", "Copy a connection under a new name, without its secrets."),
     "invite": Entry("invite:invite", "Print a link with which the mailbox's owner signs in from anywhere."),
+    "migrate": Entry(
+        "migrate:migrate", "Move all connections into the fleet's database, or back into files."
+    ),
     "delete": Entry("connection:delete", "Delete a connection and its sign-in."),
 }
 KEYS = {
@@ -68,6 +71,9 @@ JOB = {
 OUTBOX = {
     "status": Entry("outbox:status", "Say what waits, what is paused and why, and how long the rest takes."),
     "run": Entry("outbox:run", "Send what waits, until nothing is left; --forever goes on until Ctrl-C."),
+    "workers": Entry(
+        "workers:workers", "List who drains the outbox: which machines, since when, what they do."
+    ),
     "pause": Entry("outbox:pause", "Send nothing through a connection."),
     "resume": Entry("outbox:resume", "Let a paused connection send again."),
     "limits": Entry("outbox:limits", "Show or change how fast a connection may send."),
@@ -84,6 +90,7 @@ REPORT = {
     ),
     "run": Entry("report_run:run", "Send a report: one email to each recipient of its rows."),
     "resume": Entry("report_run:resume", "Go on with a run that stopped or was left, and watch it."),
+    "cancel": Entry("report_history:cancel", "Promise and send nothing more of a run."),
     "history": Entry("report_history:history", "List the runs of reports; of one run, what became of it."),
     "schedule": Entry("report_schedule:schedule", "Show or change when a report runs by itself."),
     "seal-password": Entry(
@@ -168,6 +175,7 @@ app = Table(
         "job": Table("job", dict(JOB), "The messages of one command or report, and what became of them."),
         "keys": Table("keys", dict(KEYS), "The key that seals secrets."),
         "serve": Entry("serve:serve", "Serve the web page and the JSON API until Ctrl-C."),
+        "worker": Entry("worker:worker", "Do on a machine of a fleet what `serve` does beside its page."),
         "user": Table("user", dict(USER), "The people who may log in to a served page."),
         "token": Table("token", dict(TOKEN), "API tokens: how programs prove who they are."),
         "audit": Table("audit", dict(AUDIT), "Who changed what."),

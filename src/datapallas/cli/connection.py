@@ -9,6 +9,7 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, read_secret, say, show_json, show_pairs, show_table
+from datapallas.cli.report import reports_through
 from datapallas.connection.advice import Before, findings, lacking
 from datapallas.connection.fields import FIELDS, with_fields, with_provider
 from datapallas.connection.model import Connection, OAuth2Client, Password, Provider
@@ -159,7 +160,8 @@ def _brief(state: str) -> str:
 def show(code: str, as_json: bool) -> None:  # noqa: FBT001
     """Everything in the file that is not a secret."""
     home = current_home()
-    facts = _facts(home, home.folder.load(code))
+    connection = home.folder.load(code)
+    facts = _facts(home, connection) | {"reports": reports_through(home, connection)}
     if as_json:
         show_json({"ok": True, **facts})
     else:

@@ -35,7 +35,12 @@ print(receipt.outcomes[0].outcome.value.lower(), receipt.outcomes[0].address)
 """
 
 
-_WANTED = 3  # messages the steps send
+_REPORTS = {
+    "invoices": "Make a report: invoices, a PDF for each customer, from a CSV file",
+    "price-list": "Another one: price lists from an Excel sheet, with one file for everybody",
+    "statements": "And one that cuts a PDF into each customer's statement",
+}
+_WANTED = 17  # messages the steps send: 3, and 4, 4 and 6 of the reports
 
 
 class _Failed(Exception):
@@ -127,6 +132,9 @@ class _Steps:
             ),
         )
         yield "The same from Python", ["python"]
+        for sample, title in _REPORTS.items():
+            yield title, ["report", "new", sample, "--sample", sample]
+            yield "Send it: one email to each recipient", ["report", "run", sample, "--yes"]
         yield (
             "Have an error explained",
             [

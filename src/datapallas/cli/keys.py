@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, say, show_json, show_table
 from datapallas.errors import EX_CONFIG
+
+if TYPE_CHECKING:
+    from datapallas.home import Home
+    from datapallas.reports.sealing import SealedReports
 
 
 @click.command(
@@ -25,7 +30,7 @@ def init(abandon: bool, as_json: bool) -> None:  # noqa: FBT001
     from datapallas.connection import keys
 
     home = current_home()
-    made = keys.init(home.root, home.environ, abandon=abandon)
+    made = keys.init(home.root, home.environ, abandon=abandon, sealed=home.folder.store.sealed_texts)
     if as_json:
         show_json({"ok": True, "kid": made.primary, "source": made.source})
     else:
@@ -41,7 +46,8 @@ def verify(as_json: bool) -> int:  # noqa: FBT001
     """One line for each secret."""
     from datapallas.connection import rotation
 
-    checked = rotation.verify(current_home().folder)
+    home = current_home()
+    checked = rotation.verify(home.folder, _reports(home))
     bad = [one for one in checked if one.problem]
     if as_json:
         show_json({"ok": not bad, "values": [dataclasses.asdict(one) for one in checked]})
@@ -60,7 +66,7 @@ def rotate(as_json: bool) -> int:  # noqa: FBT001
     from datapallas.connection import rotation
 
     home = current_home()
-    done = rotation.rotate(home.folder, home.environ)
+    done = rotation.rotate(home.folder, home.environ, _reports(home))
     if as_json:
         show_json({"ok": not done.failed, **dataclasses.asdict(done)})
     else:
@@ -69,3 +75,11 @@ def rotate(as_json: bool) -> int:  # noqa: FBT001
         for one in done.failed:
             say(f"Not opened, left as it was: {one.connection} {one.field}: {one.problem}")
     return EX_CONFIG if done.failed else 0
+
+
+def _reports(home: Home) -> SealedReports:
+    """The passwords that reports hold."""
+    from datapallas.reports.folder import Reports
+    from datapallas.reports.sealing import SealedReports
+
+    return SealedReports(Reports(home.root))

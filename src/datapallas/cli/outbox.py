@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import signal
 import threading
@@ -63,13 +64,18 @@ def run(as_json: bool, forever: bool) -> int:  # noqa: FBT001
 
 def _drained(outbox: Outbox, *, forever: bool) -> bool:
     """Run a courier; True when it was stopped before it was done. The work is in a thread, Ctrl-C comes here."""
+    from datapallas.outbox.workers import beating
+
     courier = outbox.courier()
     failure: list[BaseException] = []
     done = threading.Event()
 
     def work() -> None:
         try:
-            courier.drain(forever=forever)
+            with (
+                beating(outbox.database, "outbox run", courier.busy) if forever else contextlib.nullcontext()
+            ):
+                courier.drain(forever=forever)
         except BaseException as problem:  # noqa: BLE001 - raised below, in the command's own thread
             failure.append(problem)
         finally:

@@ -10,6 +10,8 @@ from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, say, show_json, show_table
 
 if TYPE_CHECKING:
+    from datapallas.connection.model import Connection
+    from datapallas.home import Home
     from datapallas.reports.folder import Reports
 
 code_argument = click.argument("code", metavar="CODE")
@@ -20,6 +22,13 @@ def the_reports() -> Reports:
     from datapallas.reports.folder import Reports
 
     return Reports(current_home().root)
+
+
+def reports_through(home: Home, connection: Connection) -> list[str]:
+    """The reports that send through a connection; of the default one, those that name none too."""
+    from datapallas.home.used_by import used_by
+
+    return used_by(home).get(connection.code, [])
 
 
 @click.command("new", help="Make a report: a small one to start from, or one of the samples.")

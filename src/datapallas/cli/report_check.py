@@ -11,10 +11,9 @@ import click
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, plain, say, show_json
 from datapallas.cli.report import code_argument, the_reports
-from datapallas.errors import EX_DATAERR
+from datapallas.errors import EX_CONFIG, EX_DATAERR, ConfigurationError
 
 if TYPE_CHECKING:
-    from datapallas.home import Home
     from datapallas.reports.checking import Checking
     from datapallas.reports.model import Problem, Report
 
@@ -29,12 +28,12 @@ _KEPT = 1000  # problems in a JSON document; all are counted
 )
 @json_option
 def check(code: str, show: int, as_json: bool) -> int:  # noqa: FBT001
-    """Exit code 65 when somebody would get nothing as it is; warnings alone end with 0."""
+    """Exit code 65 when somebody would get nothing as it is, 78 when only the connection is wrong; warnings end with 0."""
     from datapallas.reports.checking import Checking
 
-    home, report = current_home(), the_reports().load(code)
-    connection = _connection(home, report)
-    kept: list[Problem] = []
+    report = the_reports().load(code)
+    connection, kept = _connection(report)
+    begun = len(kept)
     with Checking(report) as checking:
         told = _Count(checking)
         for problem in checking:
@@ -42,28 +41,34 @@ def check(code: str, show: int, as_json: bool) -> int:  # noqa: FBT001
                 kept.append(problem)
             told.now()
         told.over()
-    exit_code = EX_DATAERR if checking.errors else 0
+    exit_code = EX_DATAERR if checking.errors else EX_CONFIG if begun else 0
     if as_json:
         show_json(
             _as_dict(report, connection, checking, kept) | {"ok": not exit_code, "exit_code": exit_code}
         )
     else:
-        _say(report, checking, kept[:show])
+        _say(report, checking, kept[:show], begun)
     return exit_code
 
 
-def _connection(home: Home, report: Report) -> str:
-    """The code of the connection it sends through. Raises UnknownConnection, NoDefaultConnection, BrokenConnection."""
-    if report.connection:
-        return home.folder.load(report.connection).code
-    return home.folder.default().code
+def _connection(report: Report) -> tuple[str, list[Problem]]:
+    """The code of the connection it sends through, or why there is none; the list is checked all the same."""
+    from datapallas.reports.sink import error
+
+    folder = current_home().folder
+    try:
+        found = folder.load(report.connection) if report.connection else folder.default()
+    except ConfigurationError as problem:
+        return report.connection, [error("connection", problem.message, "report.toml")]
+    return found.code, []
 
 
-def _say(report: Report, checking: Checking, shown: list[Problem]) -> None:
+def _say(report: Report, checking: Checking, shown: list[Problem], begun: int) -> None:
     for problem in shown:
         where = f"{problem.place}: " if problem.place else ""
         say(plain(f"{problem.severity.value:<8} {where}{problem.text}"))
-    count = checking.errors + checking.warnings
+    errors = checking.errors + begun
+    count = errors + checking.warnings
     if count > len(shown):
         say(f"... and {count - len(shown):,} more.")
     how = ", ".join(f"{name} {value}" for name, value in checking.about.items())
@@ -73,7 +78,7 @@ def _say(report: Report, checking: Checking, shown: list[Problem]) -> None:
             f"Read {source or 'the query'}{f' ({how})' if how else ''}; columns: {', '.join(checking.columns)}."
         )
     )
-    say(f"{checking.recipients:,} recipients, {checking.errors:,} errors, {checking.warnings:,} warnings.")
+    say(f"{checking.recipients:,} recipients, {errors:,} errors, {checking.warnings:,} warnings.")
 
 
 def _as_dict(report: Report, connection: str, checking: Checking, kept: list[Problem]) -> dict[str, Any]:
@@ -81,7 +86,7 @@ def _as_dict(report: Report, connection: str, checking: Checking, kept: list[Pro
         "report": report.code,
         "connection": connection,
         "recipients": checking.recipients,
-        "errors": checking.errors,
+        "errors": checking.errors + sum(one.code == "connection" for one in kept),
         "warnings": checking.warnings,
         "columns": checking.columns,
         "read": checking.about,

@@ -20,34 +20,35 @@ _WIDTH = 24
 _LEAST = 0.3  # seconds between two looks
 _LINES = 10.0  # seconds between two lines where there is no terminal
 _PATIENCE = 600.0  # seconds to wait when only those are left whom the server deferred
+_PAUSED = 3.0  # seconds for which a mailbox is seen paused before we believe that it stays so
 _SHOWN = 20
 
 
 def watch(runs: ReportRuns, run: str, *, quiet: bool) -> Progress:
     """Wait until nothing more happens by itself; the last state."""
+    from datapallas.home.report_runs import over
+
     bar = Bar(quiet=quiet)
-    deferred_since: float | None = None
+    since: dict[float, float] = {}
     while True:
         began = time.monotonic()
         progress = runs.progress(run)
         bar.show(progress)
-        if finished(progress):
-            break
-        deferred_since = (deferred_since or began) if _only_deferred(progress) else None
-        if deferred_since is not None and began - deferred_since > _PATIENCE:
+        waits = {_PAUSED: _is_paused(progress), _PATIENCE: _only_deferred(progress)}
+        since = {name: since.get(name, began) for name, so in waits.items() if so}
+        if over(progress.record) or any(began - at > name for name, at in since.items()):
             break
         time.sleep(max(_LEAST, 4 * (time.monotonic() - began)))  # a million recipients take a while to count
     bar.end()
     return progress
 
 
-def finished(progress: Progress) -> bool:
-    """Whether waiting longer is of no use: it has ended, or its mailbox is paused."""
-    from datapallas.home.report_runs import over
+def _is_paused(progress: Progress) -> bool:
+    """All is promised, and its mailbox sends nothing. A courier that has just begun may end the pause yet."""
     from datapallas.outbox.runs.tables import State
 
-    paused = progress.mailbox is not None and bool(progress.mailbox.pause)
-    return over(progress.record) or (paused and progress.record.state is State.WAITING)
+    mailbox = progress.mailbox
+    return mailbox is not None and bool(mailbox.pause) and progress.record.state is State.WAITING
 
 
 def _only_deferred(progress: Progress) -> bool:

@@ -59,7 +59,7 @@ def sandbox(folder: Path | None, web_port: int, smtp_port: int, smtps_port: int,
 def _known() -> set[str]:
     """The codes there are in the home; none when it cannot be read, which is not this command's business."""
     with contextlib.suppress(DataPallasError, OSError):
-        return {path.stem for path in current_home().folder.store.paths()}
+        return {entry.path.stem for entry in current_home().folder.entries()}
     return set()
 
 

@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import re
 import threading
 from typing import TYPE_CHECKING
 
-from datapallas import files
 from datapallas.connection import xml_codec
 from datapallas.connection.codes import PREFIX, check_code, kebab
+from datapallas.connection.file_store import FileStore
 from datapallas.connection.identity import FIELDS, REFRESH_TOKEN
 from datapallas.connection.record import Record
 from datapallas.connection.seals import Seals, element_of
 from datapallas.connection.settle import settle, with_secret, without_sign_in
-from datapallas.connection.store import Broken, Entry, Store
-from datapallas.connection.update import Granted, Update, first_record, recover
+from datapallas.connection.store import Broken, Entry
+from datapallas.connection.update import Granted, Update, first_record, is_next_token
 from datapallas.connection.vault import MAX_TEXT, Grant
-from datapallas.errors import ConfigurationError, KeyProblem, NoDefaultConnection, UnknownConnection
+from datapallas.errors import ConfigurationError, KeyProblem, NoDefaultConnection
 from datapallas.secret import Secret
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datapallas.connection.model import Connection
+    from datapallas.connection.store import Store
     from datapallas.connection.vault import Keyring, Opened
 
 __all__ = ["Broken", "Entry", "Folder", "Granted", "Update", "kebab"]
@@ -41,11 +43,14 @@ _MARKED = re.compile(rb"<default>\s*true\s*</default>", re.IGNORECASE)  # in a f
 
 
 class Folder:
-    """All connections of the home `root`; `keys` gives the keyring when a secret is sealed or opened."""
+    """All connections of the home `root`; `keys` gives the keyring when a secret is sealed or opened.
 
-    def __init__(self, root: Path, keys: Callable[[], Keyring]) -> None:
-        self.store = Store(root)
-        self.seals = Seals(keys, self.store.records)
+    They are the files of the home, unless another `store` is given.
+    """
+
+    def __init__(self, root: Path, keys: Callable[[], Keyring], store: Store | None = None) -> None:
+        self.store: Store = store or FileStore(root)
+        self.seals = Seals(keys, self.store)
         self._held = threading.local()
 
     # Looking
@@ -67,7 +72,7 @@ class Folder:
         return self.store.find(code).good
 
     def path_of(self, code: str) -> Path:
-        """The file of the connection `code`; raises as `load` does."""
+        """The file of the connection `code`, or its name in the database; raises as `load` does."""
         return self.store.find(code).path
 
     def code_of(self, path: Path) -> str:
@@ -75,6 +80,12 @@ class Folder:
         real = path.absolute()
         if not real.exists():
             raise ConfigurationError(f"There is no file {path}.", case="no-file", path=path)
+        if not isinstance(self.store, FileStore):
+            raise ConfigurationError(
+                f"The connections of this home are in {self.store.place}, not in files: name one with --connection.",
+                case="outside",
+                path=path,
+            )
         home = self.store.connections
         if real.parent.resolve() != home.resolve():
             raise ConfigurationError(
@@ -109,7 +120,7 @@ class Folder:
         raise NoDefaultConnection(
             f"Of the connections {which}: {names}.{words}"
             if entries
-            else f"There is no connection in {self.store.connections}.",
+            else f"There is no connection in {self.store.place}.",
             files=names,
         )
 
@@ -133,11 +144,10 @@ class Folder:
         """
         code = _new_code(connection)
         with self._locked(code):
-            path = self._free_path(code)
+            self.store.vacant(code)
             sealed, _ = self.seals.seal_all(connection, Record())
             self.seals.seal(sealed, REFRESH_TOKEN, Secret("proof"), Grant(1))
-            files.private_directory(path.parent)
-            with files.Reserved(path, len(xml_codec.encode(sealed, None)) + MAX_TEXT):
+            with self.store.room(code, len(xml_codec.encode(sealed, None)) + MAX_TEXT):
                 yield
 
     def create_signed_in(self, connection: Connection, token: Secret, granted: Granted) -> Connection:
@@ -195,9 +205,7 @@ class Folder:
                     case="default-connection",
                     connection=code,
                 )
-            for path in (files.next_of(entry.path), self.store.record_path(code), entry.path):
-                if path.exists() or path.is_symlink():
-                    files.remove(path)
+            self.store.remove(entry, code)
 
     # Secrets
 
@@ -246,7 +254,7 @@ class Folder:
             return
         if held is not None:
             raise RuntimeError(f"this thread holds the lock of {held} and may not wait for {code}")
-        with files.locked(self.store.locks / f"{check_code(code)}.lock"):
+        with self.store.lock(check_code(code)):
             self._held.code = code
             try:
                 yield
@@ -254,7 +262,7 @@ class Folder:
                 self._held.code = None
 
     def _recovered(self, code: str) -> Update:
-        recover(self.store, self.seals, self.store.find(code).path)
+        self.store.recover(code, functools.partial(is_next_token, self.seals))
         return Update(self.store, self.seals, code)
 
     # Parts
@@ -269,27 +277,9 @@ class Folder:
     def _new_file(self, connection: Connection, original: bytes | None, record: Record | None = None) -> None:
         code = _new_code(connection)
         with self._locked(code):
-            path = self._free_path(code)
+            self.store.vacant(code)
             sealed, record = self.seals.seal_all(connection, record or Record())
-            data = xml_codec.encode(sealed, original)
-            files.private_directory(path.parent)
-            files.replace(path, data)
-            Update(self.store, self.seals, code).save_record(record)
-
-    def _free_path(self, code: str) -> Path:
-        """Where the file of a new connection goes. Raises ConfigurationError when there is one already."""
-        path = self.store.connections / f"{code}.xml"
-        taken = path if path.exists() else self._file_with(code)
-        if taken is not None:
-            sentence = f"There is a connection {code} already ({taken})."
-            raise ConfigurationError(sentence, case="exists", connection=code, path=taken)
-        return path
-
-    def _file_with(self, code: str) -> Path | None:
-        try:
-            return self.store.find(code).path
-        except UnknownConnection:
-            return None
+            self.store.add(code, xml_codec.encode(sealed, original), record)
 
 
 def _new_code(connection: Connection) -> str:

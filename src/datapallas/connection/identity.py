@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datapallas.connection.model import Connection
 
 REFRESH_TOKEN, CLIENT_SECRET, PASSWORD = "refresh_token", "client_secret", "password"
+ACCESS_TOKEN = "access_token"  # sealed only in a database, lent to other processes
 FIELDS = (PASSWORD, REFRESH_TOKEN, CLIENT_SECRET)
 WORDS = {
     "code": "the connection",
@@ -28,6 +29,7 @@ WORDS = {
     "refresh_token": "the stored sign-in",
     "client_secret": "the client secret",
     "password": "the password",
+    "access_token": "the lent access token",
 }
 """Names of pairs and fields, as a sentence says them."""
 
@@ -52,7 +54,7 @@ class Identity:
 
 
 def identity(connection: Connection, field: str) -> Identity:
-    """What the secret `field` (one of FIELDS) of `connection` is bound to."""
+    """What the secret `field` (one of FIELDS, or ACCESS_TOKEN) of `connection` is bound to."""
     client = connection.credential if isinstance(connection.credential, OAuth2Client) else None
     pairs = {
         "code": connection.code,

@@ -13,24 +13,25 @@ import binascii
 import dataclasses
 import datetime as dt
 import json
-import re
 import secrets
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from datapallas import files
+from datapallas.connection.file_store import sealed_texts
 from datapallas.connection.key_sources import FileSource, Source, sources, usual_file
 from datapallas.connection.vault import KEY_BYTES, Keyring, kid_of
 from datapallas.errors import KeyProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-__all__ = ["Keyring", "StoredKey", "ensure", "init", "load", "read_keys", "sealed_files"]
+__all__ = ["Keyring", "StoredKey", "ensure", "init", "load", "read_keys"]
 
 Status = Literal["primary", "decrypt", "retired"]
-_SEALED = re.compile(rb"ENC\(v[0-9]")
+Sealed: TypeAlias = "Callable[[], Sequence[tuple[Path, bytes | None]]]"
+"""Gives whatever holds sealed values: name, and bytes unless it cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,17 +73,22 @@ def load(root: Path, environ: Mapping[str, str]) -> Keyring | None:
     )
 
 
-def ensure(root: Path, environ: Mapping[str, str]) -> Keyring:
-    """The keys of the home; the first one is made now when nothing is sealed yet.
+def ensure(root: Path, environ: Mapping[str, str], sealed: Sealed | None = None) -> Keyring:
+    """The keys of the home; the first one is made now when nothing is sealed yet: in its files, or as `sealed` says.
 
     This is what a folder is given. Raises KeyProblem (fact `case` is `lost`) when values are sealed and no key is here.
     """
     found = load(root, environ)
-    return found or init(root, environ, unless_present=True)
+    return found or init(root, environ, unless_present=True, sealed=sealed)
 
 
 def init(
-    root: Path, environ: Mapping[str, str], *, abandon: bool = False, unless_present: bool = False
+    root: Path,
+    environ: Mapping[str, str],
+    *,
+    abandon: bool = False,
+    unless_present: bool = False,
+    sealed: Sealed | None = None,
 ) -> Keyring:
     """Make the first key, in the named source or in the home's key file.
 
@@ -100,9 +106,9 @@ def init(
                 kid=found.primary,
             )
         target = _target(root, environ)
-        sealed = sealed_files(root)
-        if sealed and not abandon:
-            raise _lost(target, sealed)
+        there = _sealed(root, sealed)
+        if there and not abandon:
+            raise _lost(target, there)
         target.write(_to_text([StoredKey.new()]))
     return cast("Keyring", load(root, environ))
 
@@ -112,29 +118,23 @@ def keys_lock(root: Path) -> AbstractContextManager[None]:
     return files.locked(root / "data" / "locks" / "_keys.lock")
 
 
-def sealed_files(root: Path) -> list[Path]:
-    """Files of connections and reports with values sealed by this product, read or not."""
-    found = []
-    config = root / "config"
-    for path in (*sorted(config.glob("connections/*.xml*")), *sorted(config.glob("reports/*/report.toml*"))):
-        try:
-            if path.is_file() and _SEALED.search(path.read_bytes()):
-                found.append(path)
-        except OSError:  # what cannot be read may hold one: no new key beside it
-            found.append(path)
-    return found
-
-
-def read_keys(root: Path, environ: Mapping[str, str]) -> tuple[Source, list[StoredKey]]:
+def read_keys(
+    root: Path, environ: Mapping[str, str], sealed: Sealed | None = None
+) -> tuple[Source, list[StoredKey]]:
     """The source that answers and all its keys, for a rotation. Raises KeyProblem when none does."""
     if load(root, environ) is None:
-        raise _lost(_target(root, environ), sealed_files(root))
+        raise _lost(_target(root, environ), _sealed(root, sealed))
     return next(_answers(root, environ))
 
 
 def write_keys(source: Source, keys: Sequence[StoredKey]) -> None:
     """Keep these keys in `source`. Raises KeyProblem when it cannot be written from here, StorageError."""
     source.write(_to_text(keys))
+
+
+def _sealed(root: Path, sealed: Sealed | None) -> list[Path]:
+    found = sealed() if sealed else sealed_texts(root)
+    return [path for path, _ in found]
 
 
 def _answers(root: Path, environ: Mapping[str, str]) -> Iterator[tuple[Source, list[StoredKey]]]:

@@ -93,21 +93,33 @@ class Record:
 
 def load(path: Path) -> Record:
     """The record in `path`; an empty one when it is missing or damaged."""
-    import json
-
     try:
-        value = json.loads(files.read(path, limit=_LIMIT))
-        return _from_json(value)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, StorageError):
+        return from_text(files.read(path, limit=_LIMIT))
+    except (OSError, StorageError):
         return Record()
 
 
 def save(path: Path, record: Record) -> None:
     """Write the record, whole or not at all. Raises StorageError."""
+    files.private_directory(path.parent)
+    files.replace(path, to_text(record).encode())
+
+
+def from_text(text: str | bytes) -> Record:
+    """The record that `to_text` wrote; an empty one for anything else."""
     import json
 
-    files.private_directory(path.parent)
-    files.replace(path, json.dumps(_to_json(record), indent=1, sort_keys=True).encode())
+    try:
+        return _from_json(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Record()
+
+
+def to_text(record: Record) -> str:
+    """A record as JSON."""
+    import json
+
+    return json.dumps(_to_json(record), indent=1, sort_keys=True)
 
 
 def _to_json(record: Record) -> dict[str, Any]:

@@ -19,12 +19,23 @@ from datapallas.connection.vault import Grant, is_ours, kid_in
 from datapallas.errors import DataPallasError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Protocol
 
     from datapallas.connection.folder import Folder
     from datapallas.connection.key_sources import Source
     from datapallas.connection.model import Sealed
     from datapallas.connection.update import Update
+    from datapallas.connection.vault import Vault
+
+    class Others(Protocol):
+        """Sealed values outside of connections, such as those of reports."""
+
+        def verify(self, vault: Callable[[], Vault]) -> list[Checked]:
+            """Open each; the vault is asked for only when there is one."""
+
+        def reseal(self, vault: Vault, primary: str) -> tuple[int, list[Checked]]:
+            """Seal with `primary` what another key sealed; how many, and those that do not open."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,9 +67,9 @@ class Rotated:
     failed: tuple[Checked, ...]
 
 
-def verify(folder: Folder) -> list[Checked]:
+def verify(folder: Folder, others: Others | None = None) -> list[Checked]:
     """Open every sealed value; secrets in clear and files that cannot be read are problems too."""
-    found = []
+    found = others.verify(folder.seals.vault) if others else []
     for entry in folder.entries():
         if isinstance(entry.connection, Broken):
             where = f"line {entry.connection.line}: " if entry.connection.line else ""
@@ -81,23 +92,23 @@ def _check(folder: Folder, data: bytes, code: str, field: str, value: Sealed) ->
     return Checked(code, field, kid_in(value.text))
 
 
-def rotate(folder: Folder, environ: Mapping[str, str]) -> Rotated:
+def rotate(folder: Folder, environ: Mapping[str, str], others: Others | None = None) -> Rotated:
     """Make a new primary key and seal every value with it; or finish a rotation that was cut off.
 
     Raises KeyProblem when there is no key, or when its source cannot be written from here; StorageError.
     """
     root = folder.store.root
     with stored_keys.keys_lock(root):
-        source, keys = stored_keys.read_keys(root, environ)
+        source, keys = stored_keys.read_keys(root, environ, folder.store.sealed_texts)
         resealed = 0
         failed: tuple[Checked, ...] = ()
         if any(key.status == "decrypt" for key in keys):
-            resealed, failed = _reseal_all(folder, _primary(keys))
+            resealed, failed = _reseal_all(folder, _primary(keys), others)
         resumed = resealed > 0
         if not resumed:
             keys = [StoredKey.new(), *(dataclasses.replace(k, status=_older(k)) for k in keys)]
             stored_keys.write_keys(source, keys)
-            resealed, failed = _reseal_all(folder, _primary(keys))
+            resealed, failed = _reseal_all(folder, _primary(keys), others)
         retired = _retire(folder, source, keys)
     return Rotated(_primary(keys), resumed, resealed, retired, failed)
 
@@ -110,8 +121,8 @@ def _older(key: StoredKey) -> stored_keys.Status:
     return "decrypt" if key.status == "primary" else key.status
 
 
-def _reseal_all(folder: Folder, primary: str) -> tuple[int, tuple[Checked, ...]]:
-    done, failed = 0, []
+def _reseal_all(folder: Folder, primary: str, others: Others | None) -> tuple[int, tuple[Checked, ...]]:
+    done, failed = others.reseal(folder.seals.vault(), primary) if others else (0, [])
     for entry in folder.entries():
         if isinstance(entry.connection, Broken):
             failed.append(Checked(entry.path.stem, "", problem=entry.connection.reason))
@@ -150,7 +161,10 @@ def _sealed(data: bytes) -> Iterator[tuple[str, Sealed]]:
 
 def _retire(folder: Folder, source: Source, keys: list[StoredKey]) -> tuple[str, ...]:
     """Close the keys that no file needs any more; they are kept, so that an old backup can be brought back."""
-    text = b"".join(path.read_bytes() for path in stored_keys.sealed_files(folder.store.root))
+    texts = [data for _, data in folder.store.sealed_texts()]
+    if None in texts:  # what cannot be read may need any of them
+        return ()
+    text = b"".join(data for data in texts if data)
     idle = tuple(k.kid for k in keys if k.status == "decrypt" and f".{k.kid}.".encode() not in text)
     if idle:
         closed = [dataclasses.replace(k, status="retired") if k.kid in idle else k for k in keys]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from datapallas.connection import record as records
 from datapallas.connection import xml_codec
 from datapallas.connection.elements import SECRETS, is_variable
 from datapallas.connection.identity import CLIENT_SECRET, FIELDS, PASSWORD, REFRESH_TOKEN, WORDS, identity
@@ -21,9 +20,9 @@ from datapallas.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from datapallas.connection.model import Connection
+    from datapallas.connection.store import Store
     from datapallas.connection.vault import Keyring
 
 _ELEMENTS = {field: element for element, field in SECRETS.items()}
@@ -40,9 +39,9 @@ def view(data: bytes, field: str) -> Connection:
 class Seals:
     """Seals and opens for one home."""
 
-    def __init__(self, keys: Callable[[], Keyring], records_folder: Path) -> None:
+    def __init__(self, keys: Callable[[], Keyring], store: Store) -> None:
         self._keys = keys
-        self._records = records_folder
+        self._store = store
 
     def vault(self) -> Vault:
         """A vault with the keys as they are now. Raises KeyProblem."""
@@ -118,7 +117,7 @@ class Seals:
     def changed(self, connection: Connection, field: str, sealed: Sealed) -> str:
         """Why a value does not open, from the notes of all connections, without a key; empty when none says."""
         print_ = fingerprint(sealed.text)
-        own = records.load(self._records / f"{connection.code}.json").seals
+        own = self._store.record(connection.code).seals
         for note in self._notes(own.get(field)):
             if note.fingerprint == print_:
                 changes = identity(connection, field).changes_from(note.identity)
@@ -131,8 +130,8 @@ class Seals:
         """The note that is usually right, then all there are."""
         if first is not None:
             yield first
-        for path in sorted(self._records.glob("*.json")):
-            yield from records.load(path).seals.values()
+        for record in self._store.records():
+            yield from record.seals.values()
 
 
 def element_of(field: str) -> str:

@@ -1,32 +1,31 @@
-"""The files of a home's connections: found, read safely, named when they are broken.
+"""Where connections are kept: what the folder asks of its files, and of a database when a fleet shares them.
 
 Must stay true:
-- one file that cannot be read never hides the others;
-- a file is read only when it is a plain file inside the folder, after links; a pipe or a link out of it is refused;
-- two files with one code are an error that names both: nothing here picks one.
+- one connection that cannot be read never hides the others;
+- a change is whole or not there, and is made only by whoever holds the connection's lock;
+- what is read here is sealed: no store ever sees a secret that is not.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from datapallas.connection import xml_codec
-from datapallas.connection.codes import PREFIX
-from datapallas.connection.xml_scan import MAX_BYTES, broken
-from datapallas.errors import BrokenConnection, ConfigurationError, UnknownConnection
+from datapallas.errors import BrokenConnection, StorageError, UnknownConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from datapallas.connection.model import Connection
+    from datapallas.connection.record import Record
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Broken:
-    """A file that holds no connection: where, in which line (empty when in none), and why."""
+    """What holds no connection: where, in which line (empty when in none), and why."""
 
     path: Path
     line: str
@@ -47,19 +46,21 @@ class Broken:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of the folder.
+    """One connection as it is kept.
 
     Attributes:
-        path: the file.
+        path: its file; in a database, the name it has there.
         data: its bytes; empty when it could not be read.
         connection: what it says; a Broken when it says nothing.
         plain: the elements whose secret stands in clear.
+        version: counts up with each change, where the store counts.
     """
 
     path: Path
     data: bytes = dataclasses.field(repr=False)
     connection: Connection | Broken
     plain: tuple[str, ...] = ()
+    version: int = 0
 
     @property
     def good(self) -> Connection:
@@ -69,117 +70,133 @@ class Entry:
         return self.connection
 
 
-class Store:
-    """The places of a home's files."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lent:
+    """An access token, sealed, that others may use for as long as it lasts: seconds to its end, and to its last loan."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.connections = root / "config" / "connections"
-        self.records = root / "data" / "connections"
-        self.locks = root / "data" / "locks"
+    sealed: str = dataclasses.field(repr=False)
+    ends: float
+    reusable: float
 
-    def record_path(self, code: str) -> Path:
-        """Where the record of a connection is."""
-        return self.records / f"{code}.json"
 
-    def paths(self) -> list[Path]:
-        """Every `eml-*.xml` of the folder, sorted; none when there is no folder."""
-        try:
-            names = sorted(
-                e.name for e in os.scandir(self.connections) if not e.is_dir(follow_symlinks=False)
-            )
-        except FileNotFoundError:
-            return []
-        return [self.connections / n for n in names if n.startswith(PREFIX) and n.endswith(".xml")]
+class Fenced(StorageError):
+    """Somebody else has this connection's lock by now: what was to be written is not. Read again."""
+
+    code = "connection-fenced"
+
+
+class Place(Protocol):
+    """Room for the next version of a connection, proven before it is known."""
+
+    def put(self, data: bytes, record: Record | None, lent: Lent | None) -> int:
+        """Put it in place, durably, and give its version; `record` None is as stored.
+
+        After StorageError the same may be put again. Raises Fenced.
+        """
+        ...
+
+
+class Store(Protocol):
+    """The connections of one home. What writes is called by the thread that holds the connection's lock.
+
+    Attributes:
+        root: the home.
+        place: what a sentence calls it.
+        lends: whether processes lend each other access tokens here.
+    """
+
+    root: Path
+    place: str
+    lends: bool
 
     def entries(self) -> list[Entry]:
-        """Every file of the folder, broken ones among them."""
-        return [self.entry(path) for path in self.paths()]
-
-    def entry(self, path: Path) -> Entry:
-        """One file; never raises for what is in it."""
-        data = b""
-        try:
-            data = self.read(path)
-            return Entry(path, data, xml_codec.decode(data), xml_codec.plain_secrets(data))
-        except BrokenConnection as problem:
-            return Entry(path, data, Broken(path, problem.facts["line"], problem.facts["reason"]))
-
-    def read(self, path: Path) -> bytes:
-        """The bytes of a file in the folder, at most one more than are allowed; BrokenConnection says why not."""
-        try:
-            real = path.resolve(strict=True)
-            if not real.is_relative_to(self.connections.resolve()):
-                broken("it is a link out of the folder, which is refused")
-            fd = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except (OSError, RuntimeError) as problem:  # RuntimeError: links in a circle, before Python 3.13
-            broken(f"the system refuses: {getattr(problem, 'strerror', None) or 'links in a circle'}")
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            broken("it is not a plain file")
-        with os.fdopen(fd, "rb") as file:
-            try:
-                return file.read(MAX_BYTES + 1)
-            except OSError as problem:
-                broken(f"the system refuses: {problem.strerror}")
+        """Every connection, broken ones among them, by name."""
+        ...
 
     def find(self, code: str) -> Entry:
-        """The one file whose `<code>` is `code`.
+        """The one connection whose `<code>` is `code`.
 
-        Raises UnknownConnection naming the known codes, BrokenConnection when the file called so cannot be read,
-        ConfigurationError (fact `case` is `duplicate-code`) naming the files when there are several.
+        Raises UnknownConnection naming the known codes, BrokenConnection when the one called so cannot be read,
+        ConfigurationError (fact `case` is `duplicate-code`) when there are several.
         """
-        entry = self.locate(code)
-        _ = entry.good
-        return entry
+        ...
 
     def locate(self, code: str) -> Entry:
-        """The one file whose `<code>` is `code`, or the broken one called so; raises as `find` does otherwise."""
-        usual = self.connections / f"{code}.xml"
-        found: list[Entry] = []
-        unread: Entry | None = None
-        for path in self.paths():
-            entry = self._entry_if_about(path, code)
-            if entry is None:
-                continue
-            if isinstance(entry.connection, Broken):
-                unread = entry if path == usual else unread
-            elif entry.connection.code == code:
-                found.append(entry)
-        if len(found) > 1:
-            names = " and ".join(str(entry.path) for entry in found)
-            raise ConfigurationError(
-                f"The code {code} stands in more than one file: {names}. Change or remove one.",
-                case="duplicate-code",
-                connection=code,
-                files=names,
-            )
-        if found:
-            return found[0]
-        if unread is not None:
-            return unread
-        raise self._unknown(code)
+        """The same, or the broken one called so."""
+        ...
 
-    def _entry_if_about(self, path: Path, code: str) -> Entry | None:
-        """The file, unless its bytes cannot hold this code: so that one of a thousand is found without reading XML."""
-        if path.stem == code:
-            return self.entry(path)
-        try:
-            data = self.read(path)
-        except BrokenConnection:
-            return None
-        return self.entry(path) if code.encode() in data or b"&#" in data else None
+    def vacant(self, code: str) -> None:
+        """Raise ConfigurationError (fact `case` is `exists`) when there is a connection of this code."""
+        ...
 
-    def _unknown(self, code: str) -> UnknownConnection:
-        entries = self.entries()
-        known = [e.connection.code for e in entries if not isinstance(e.connection, Broken)]
-        unread = [e.path.name for e in entries if isinstance(e.connection, Broken)]
-        words = f"Known: {', '.join(sorted(known))}." if known else f"There is none in {self.connections}."
-        if unread:
-            words += f" Not readable: {', '.join(unread)}."
-        return UnknownConnection(
-            f"There is no connection {code!r}. {words}",
-            connection=code,
-            known=", ".join(sorted(known)),
-            folder=self.connections,
-        )
+    def record(self, code: str) -> Record:
+        """What is remembered about one; an empty record when nothing is."""
+        ...
+
+    def records(self) -> Iterable[Record]:
+        """All records."""
+        ...
+
+    def sealed_texts(self) -> Sequence[tuple[Path, bytes | None]]:
+        """The name and bytes of whatever may hold sealed values; None when it cannot be read."""
+        ...
+
+    def own_paths(self) -> Sequence[Path]:
+        """Files and folders on this machine that this user must be able to read and write."""
+        ...
+
+    def lock(self, code: str) -> AbstractContextManager[None]:
+        """Hold the lock of one connection. Raises StorageError (code ``lock-busy``)."""
+        ...
+
+    def recover(self, code: str, follows: Callable[[object, bytes], bool]) -> None:
+        """Finish what a killed process left; `follows` says whether bytes hold the next token of a connection."""
+        ...
+
+    def room(self, code: str, size: int) -> AbstractContextManager[None]:
+        """Prove that a new connection of so many bytes can be kept."""
+        ...
+
+    def add(self, code: str, data: bytes, record: Record) -> None:
+        """Keep a new connection. Raises ConfigurationError when it is taken."""
+        ...
+
+    def reserve(self, entry: Entry, size: int) -> AbstractContextManager[Place]:
+        """Prove that a next version of so many bytes can be kept, before it is asked for. Raises StorageError."""
+        ...
+
+    def put(self, entry: Entry, data: bytes, record: Record | None) -> int:
+        """Keep a changed connection, and give its version; `record` None is as stored. Raises Fenced, StorageError."""
+        ...
+
+    def save_record(self, code: str, record: Record) -> None:
+        """Keep a changed record. Raises Fenced, StorageError."""
+        ...
+
+    def remove(self, entry: Entry, code: str) -> None:
+        """Take a connection away, and its record."""
+        ...
+
+    def borrow(self, code: str) -> tuple[Entry, Lent] | None:
+        """An access token that somebody else keeps for all, and the connection it is for; None when there is none."""
+        ...
+
+
+def entry_of(path: Path, data: bytes, version: int = 0) -> Entry:
+    """What these bytes say; never raises for what is in them."""
+    try:
+        return Entry(path, data, xml_codec.decode(data), xml_codec.plain_secrets(data), version)
+    except BrokenConnection as problem:
+        return Entry(path, data, Broken(path, problem.facts["line"], problem.facts["reason"]), (), version)
+
+
+def unknown(code: str, entries: Sequence[Entry], place: str) -> UnknownConnection:
+    """The error for a code that is not there, naming those that are."""
+    known = sorted(e.connection.code for e in entries if not isinstance(e.connection, Broken))
+    unread = [e.path.name for e in entries if isinstance(e.connection, Broken)]
+    words = f"Known: {', '.join(known)}." if known else f"There is none in {place}."
+    if unread:
+        words += f" Not readable: {', '.join(unread)}."
+    return UnknownConnection(
+        f"There is no connection {code!r}. {words}", connection=code, known=", ".join(known), folder=place
+    )

@@ -1,4 +1,4 @@
-"""A change to one connection under its lock: the file side of the rotation protocol (docs/security.md).
+"""A change to one connection under its lock: the stored side of the rotation protocol (docs/security.md).
 
 Must stay true:
 - nothing is asked of a provider before the place for its answer is proven: space, rights, name and sealing key;
@@ -10,28 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 from typing import TYPE_CHECKING
 
-from datapallas import files
-from datapallas.connection import record as records
 from datapallas.connection import xml_codec
-from datapallas.connection.identity import REFRESH_TOKEN, identity
+from datapallas.connection.identity import ACCESS_TOKEN, REFRESH_TOKEN, identity
 from datapallas.connection.model import OAuth2Client, Sealed
 from datapallas.connection.record import Intent, Record, fingerprint
 from datapallas.connection.settle import secret_of, without_sign_in
+from datapallas.connection.store import Entry, Fenced, Lent
 from datapallas.connection.vault import MAX_TEXT, Grant
 from datapallas.errors import BrokenConnection, ConfigurationError, KeyProblem, SealBroken, StorageError
 from datapallas.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from datapallas.connection.model import Connection
     from datapallas.connection.record import SealNote
     from datapallas.connection.seals import Seals
-    from datapallas.connection.store import Store
+    from datapallas.connection.store import Place, Store
     from datapallas.connection.vault import Opened
 
 
@@ -60,6 +57,15 @@ class Granted:
     issuer: str = ""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lend:
+    """An access token that came with a refresh token: others may use it for so many seconds, begin with it for fewer."""
+
+    value: Secret
+    ends: float
+    reusable: float
+
+
 def first_record(note: SealNote, granted: Granted) -> Record:
     """The record of a connection that is made by its first sign-in."""
     return Record(
@@ -74,20 +80,16 @@ class Update:
     """One connection, held under its lock until the block ends.
 
     Attributes:
-        path: its file.
         connection: as stored now; new after each change.
         record: as stored now; new after each change.
     """
 
     def __init__(self, store: Store, seals: Seals, code: str) -> None:
-        entry = store.find(code)
-        self.path = entry.path
-        self.connection: Connection = entry.good
-        self._record_path = store.record_path(code)
-        self.record: Record = records.load(self._record_path)
-        self._data = entry.data
-        self._seals = seals
-        self._place: files.Reserved | None = None
+        self._entry: Entry = store.find(code)
+        self.connection: Connection = self._entry.good
+        self.record: Record = store.record(code)
+        self._store, self._seals = store, seals
+        self._place: Place | None = None
 
     def opened(self, field: str = REFRESH_TOKEN) -> Opened:
         """The stored secret and what was sealed with it. Raises NotSignedIn, SealBroken, KeyProblem."""
@@ -102,7 +104,7 @@ class Update:
     def reserve(self) -> Iterator[None]:
         """Prove that a new token can be stored, before it is asked for. Raises StorageError or KeyProblem."""
         self._seals.vault().seal(Secret("proof"), identity(self.connection, REFRESH_TOKEN))
-        with files.Reserved(self.path, len(self._data) + MAX_TEXT) as place:
+        with self._store.reserve(self._entry, len(self._entry.data) + MAX_TEXT) as place:
             self._place = place
             try:
                 yield
@@ -123,12 +125,17 @@ class Update:
         return intent is not None and intent.token == fingerprint(opened.value.reveal())
 
     def store_refresh_token(
-        self, token: Secret, granted: Granted = Granted(), settings: Connection | None = None
+        self,
+        token: Secret,
+        granted: Granted = Granted(),
+        settings: Connection | None = None,
+        lend: Lend | None = None,
     ) -> None:
         """Put a new refresh token, or the old one again, in place, durably; un-parks the connection.
 
-        `settings` is stored with it, in the same step; it was settled against what is stored (see `settle`). May be
-        called again after StorageError: the old file stands, and the place is kept.
+        `settings` is stored with it, in the same step; it was settled against what is stored (see `settle`). `lend` is
+        kept sealed beside it, where the store lends. May be called again after StorageError: the old version stands,
+        and the place is kept; not after Fenced.
         """
         settled = settings or self.connection
         if not isinstance(settled.credential, OAuth2Client):
@@ -158,7 +165,7 @@ class Update:
             refresh_ends=granted.refresh_ends or ("" if granted.issued_at else record.refresh_ends),
             issuer=granted.issuer or record.issuer,
         )
-        self.write(new, record)
+        self._write(new, record, self._lent(new, lend, grant))
 
     def forget_sign_in(self) -> None:
         """Remove the stored sign-in. Needs no key: a value that does not open can be forgotten too."""
@@ -166,44 +173,57 @@ class Update:
         record = dataclasses.replace(
             self.record, seals=seals, intent=None, parked=None, refused=None, refresh_ends="", issuer=""
         )
-        data = xml_codec.encode(without_sign_in(self.connection), self._data)
+        data = xml_codec.encode(without_sign_in(self.connection), self.data)
         self._put(data, record)
 
     def write(self, connection: Connection, record: Record) -> None:
         """Put a connection whose secrets are sealed, and its record, in place."""
-        data = xml_codec.encode(connection, self._data)
-        data, record = self._seals.seal_left_overs(data, record)
-        self._put(data, record)
+        self._write(connection, record, None)
 
     def write_bytes(self, data: bytes, record: Record) -> None:
-        """Put a changed file in place."""
+        """Put changed bytes in place."""
         self._put(data, record)
 
     def save_record(self, record: Record, *, must: bool = False) -> None:
-        """Keep a changed record; a full disk is told only when it `must` be kept."""
+        """Keep a changed record; a full disk is told only when it `must` be kept. Raises Fenced in any case."""
         try:
-            records.save(self._record_path, record)
-        except StorageError:
-            if must:
+            self._store.save_record(self.connection.code, record)
+        except StorageError as problem:
+            if must or isinstance(problem, Fenced):
                 raise
         self.record = record
 
     @property
     def data(self) -> bytes:
-        """The bytes of the file as stored now."""
-        return self._data
+        """The bytes as stored now."""
+        return self._entry.data
 
-    def _put(self, data: bytes, record: Record) -> None:
+    def _write(self, connection: Connection, record: Record, lent: Lent | None) -> None:
+        data = xml_codec.encode(connection, self.data)
+        data, record = self._seals.seal_left_overs(data, record)
+        self._put(data, record, lent)
+
+    def _put(self, data: bytes, record: Record, lent: Lent | None = None) -> None:
         connection = xml_codec.decode(data)
-        if data != self._data or self._place is not None:
-            if self._place is not None:
-                self._place.commit(data)
-                self._place = None
-            else:
-                files.replace(self.path, data)
-        self._data, self.connection = data, connection
-        if record != self.record:
-            self.save_record(record)
+        changed = record if record != self.record else None
+        version = self._entry.version
+        if self._place is not None:
+            version = self._place.put(data, changed, lent)
+            self._place = None
+        elif data != self.data:
+            version = self._store.put(self._entry, data, changed)
+        elif changed is not None:
+            self.save_record(changed)
+        self._entry = dataclasses.replace(self._entry, data=data, connection=connection, version=version)
+        self.connection, self.record = connection, record
+
+    def _lent(self, connection: Connection, lend: Lend | None, grant: Grant) -> Lent | None:
+        if lend is None or not self._store.lends:
+            return None
+        with contextlib.suppress(SealBroken):  # longer than a sealed value may be: then it is not lent
+            sealed = self._seals.vault().seal(lend.value, identity(connection, ACCESS_TOKEN), grant)
+            return Lent(sealed.text, lend.ends, lend.reusable)
+        return None
 
     def _next_grant(self, granted: Granted, settled: Connection) -> Grant:
         """One generation on from what is stored; an account's facts stay when the provider does not repeat them.
@@ -226,31 +246,7 @@ class Update:
         )
 
 
-def recover(store: Store, seals: Seals, path: Path) -> None:
-    """Finish or discard what a killed process left beside `path`; call it under the connection's lock.
-
-    Raises KeyProblem when it cannot be judged without the key; then it is left as it is.
-    """
-    place = files.next_of(path)
-    try:
-        prepared = store.read(place).rstrip(b"\0")  # killed before the reserved space was cut off
-    except BrokenConnection:
-        if place.is_symlink() or place.exists():
-            files.remove(place)
-        return
-    if not _is_next_token(store.entry(path).connection, prepared, seals):
-        files.remove(place)
-        return
-    fd = os.open(place, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        os.ftruncate(fd, len(prepared))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    files.adopt(path)
-
-
-def _is_next_token(current: object, prepared: bytes, seals: Seals) -> bool:
+def is_next_token(seals: Seals, current: object, prepared: bytes) -> bool:
     """True when `prepared` holds the refresh token that follows the one of `current`, for the same identity."""
     try:
         new = xml_codec.decode(prepared)

@@ -58,9 +58,7 @@ def home(case: Case) -> str:
 
 def _paths(case: Case) -> Iterator[Path]:
     """What must be ours; links are somebody's choice, and their targets are looked at when they are read."""
-    store = case.folder.store
-    folders = (case.root, case.root / "config", store.connections, case.root / "data", store.records)
-    for path in (*folders, store.locks, case.root / "data" / "keys", *store.paths()):
+    for path in (case.root, *case.folder.store.own_paths(), case.root / "data" / "keys"):
         if path.exists() and not path.is_symlink():
             yield path
 
@@ -113,8 +111,9 @@ def key(case: Case) -> str:
     found = keys.load(case.root, case.environ)
     if found is not None:
         return f"key {found.primary} in {found.source}"
-    if keys.sealed_files(case.root):
-        keys.read_keys(case.root, case.environ)  # raises: values are sealed, and their key is gone
+    sealed = case.folder.store.sealed_texts
+    if sealed():
+        keys.read_keys(case.root, case.environ, sealed)  # raises: values are sealed, and their key is gone
     return "none yet; it is made with the first secret"
 
 

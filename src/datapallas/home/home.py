@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datapallas.connection import provider as providers
-from datapallas.connection import record as records
 from datapallas.connection.folder import Folder
 from datapallas.connection.model import OAuth2Client
 from datapallas.errors import ConfigurationError, DataPallasError
-from datapallas.home import drafting
+from datapallas.home import drafting, stores
 from datapallas.home.facts import facts_of
 from datapallas.home.overview import Row, row
 from datapallas.oauth.clock import iso
@@ -89,13 +88,13 @@ class Home:
     @functools.cached_property
     def folder(self) -> Folder:
         """The connections of this home."""
-        return Folder(self.root, self.keyring)
+        return Folder(self.root, self.keyring, stores.store_of(self.root, self.environ))
 
     def keyring(self) -> Keyring:
         """The keys that seal secrets here; the first one is made where nothing is sealed yet."""
         from datapallas.connection import keys
 
-        return keys.ensure(self.root, self.environ)
+        return keys.ensure(self.root, self.environ, self.folder.store.sealed_texts)
 
     @functools.cached_property
     def endpoint(self) -> Endpoint:
@@ -154,7 +153,7 @@ class Home:
         from datapallas.connection.snapshot import snapshot
         from datapallas.oauth.source import ConnectionTokenSource
 
-        seen, clock = snapshot(self.root, self.keyring), self.endpoint.clock
+        seen, clock = snapshot(self.folder.store, self.keyring), self.endpoint.clock
 
         def tokens(code: str) -> ConnectionTokenSource:
             return ConnectionTokenSource(seen, code, self.endpoint, clock)
@@ -174,7 +173,7 @@ class Home:
 
     def secret_end(self, code: str) -> str:
         """The last day of a connection's client secret, ISO 8601 UTC; empty when nobody said."""
-        return records.load(self.folder.store.record_path(code)).secret_ends
+        return self.folder.store.record(code).secret_ends
 
     def sign_in(self, way: SignIn, wanted: Connection, *, drop_sign_in: bool) -> SignedIn:
         """Sign in with the settings of `wanted`, a stored connection; they are saved with it, in one step.

@@ -13,7 +13,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from datapallas import files
-from datapallas.connection import record as records
 from datapallas.errors import EX_CONFIG, EX_NOPERM, EX_TEMPFAIL, DataPallasError, StorageError
 from datapallas.home.telling import ways
 from datapallas.home.warnings import Notice, not_given, notices, remembered
@@ -147,7 +146,7 @@ def warn(home: Home, log: Callable[[Notice], None]) -> list[tuple[str, DataPalla
             continue
         if not found:
             continue
-        given = records.load(home.folder.store.record_path(row.code)).warned
+        given = home.folder.store.record(row.code).warned
         told: list[str] = []
         for name, tell in channels.items():
             for notice in not_given(found, given, name):

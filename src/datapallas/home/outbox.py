@@ -5,12 +5,15 @@ Must stay true: only the commands that need the ledger import it (SQLAlchemy tak
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datapallas.connection.model import OAuth2Client
 from datapallas.connection.record import fingerprint
+from datapallas.home.stores import VARIABLE
 from datapallas.mail.compose import Composer
 from datapallas.mail.mailbox import sender_of
 from datapallas.mail.transport import Options, choose
@@ -23,15 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from threading import Event
 
+    from datapallas.connection.model import Connection
     from datapallas.home import Home
     from datapallas.mail.message import Message
     from datapallas.mail.transport import LoginSource, MailTransport
     from datapallas.outbox.accept import Accepted
     from datapallas.outbox.limits import Limits
     from datapallas.outbox.retention import Cleaned
-    from datapallas.smtp.sasl import Login
 
-VARIABLE = "DATAPALLAS_DATABASE"
 FILE = Path("data", "outbox.db")
 
 
@@ -108,7 +110,7 @@ class HomeMailroom:
         self._home = home
         self._watch = watch
         self._lock = threading.Lock()
-        self._logins: dict[str, _SharedLogin] = {}
+        self._logins: dict[str, tuple[str, LoginSource]] = {}
 
     def limits(self, code: str) -> Limits:
         """What the provider allows."""
@@ -128,14 +130,16 @@ class HomeMailroom:
         return choose(self._home.folder.load(code), self._login(code), Options(sessions=1, watch=self._watch))
 
     def _login(self, code: str) -> LoginSource:
-        """One for all sessions of a connection, so that a run asks the provider once; a new one when it was changed."""
-        mark = self.mark(code)
+        """One for all sessions of a connection, so that a run asks the provider once; a new one when it was changed.
+
+        A refresh changes the stored token and its dates, and nothing that a session signs in with.
+        """
+        mark = _settings(self._home.folder.load(code)) or self.mark(code)
         with self._lock:
             known = self._logins.get(code)
-            if known is None or (known.mark != mark and not known.busy):
-                login = self._home.login(self._home.folder.load(code))
-                known = self._logins[code] = _SharedLogin(login, mark, lambda: self.mark(code))
-            return known
+            if known is None or known[0] != mark:
+                known = self._logins[code] = (mark, self._home.login(self._home.folder.load(code)))
+            return known[1]
 
     def sender(self, code: str) -> str:
         """The address the connection sends as."""
@@ -147,32 +151,10 @@ class HomeMailroom:
         return fingerprint(entry.data.decode("latin-1"))
 
 
-class _SharedLogin:
-    """A login that knows which state of the connection's file it belongs to: a refresh of its own changes the file too."""
-
-    def __init__(self, login: LoginSource, mark: str, marked: Callable[[], str]) -> None:
-        self._login = login
-        self._marked = marked
-        self.mark = mark
-        self._asking: set[int] = set()  # threads
-
-    @property
-    def busy(self) -> bool:
-        """It is asking just now, so that the file may be changing by itself."""
-        return bool(self._asking)
-
-    @property
-    def renewable(self) -> bool:
-        """See LoginSource."""
-        return self._login.renewable
-
-    def login(self, *, force: bool = False) -> Login | None:
-        """See LoginSource."""
-        me = threading.get_ident()
-        self._asking.add(me)
-        try:
-            found = self._login.login(force=force)
-            self.mark = self._marked()
-            return found
-        finally:
-            self._asking.discard(me)
+def _settings(connection: Connection) -> str:
+    """Changes with the settings of a connection one signs in to; empty for others."""
+    client = connection.credential
+    if not isinstance(client, OAuth2Client):
+        return ""
+    bare = dataclasses.replace(client, refresh_token=None, issued_at="", granted_scope="")
+    return fingerprint(repr(dataclasses.replace(connection, credential=bare)))

@@ -27,7 +27,7 @@ from datapallas.reports import definition
 from datapallas.reports.flaws import FILE
 from datapallas.reports.frozen import Frozen
 from datapallas.reports.model import OnProblem
-from datapallas.reports.run import Chunk, Cursor, Rendering, Wanted, chunks
+from datapallas.reports.run import SKIPPED, Chunk, Cursor, Rendering, Wanted, chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,7 +79,7 @@ class ReportSteps:
         )
         for chunk in chunks(run, Cursor(**facts.get("cursor", {}))):
             self._take(task, job, chunk)
-            fresh = [one for one in chunk.problems if one.code != "skipped"]
+            fresh = [one for one in chunk.problems if one.code != SKIPPED]
             if fresh and report.limits.on_problem is OnProblem.STOP:
                 raise too_many_problems(len(fresh), f"the run stopped after {chunk.after.done:,} recipients.")
         task.save({"accepted": True})
@@ -89,7 +89,7 @@ class ReportSteps:
         if chunk.keys:
             self._outbox.accept(job, chunk.messages, chunk.keys)
         after = chunk.after
-        fresh = noted([one for one in chunk.problems if one.code != "skipped"])
+        fresh = noted([one for one in chunk.problems if one.code != SKIPPED])
         progress = {"cursor": dataclasses.asdict(after), "done": after.done, "failed": after.failed}
         task.save(progress, fresh)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datapallas import files
-from datapallas.home.outbox import VARIABLE
+from datapallas.home.stores import VARIABLE
 from datapallas.outbox.runs.records import Records
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ of a fleet), and another takes its place when it ends; a broken report stops no 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import threading
 import time
@@ -53,6 +54,8 @@ class Running:
         self._thread = threading.Thread(target=self._work, name="runs-home", daemon=True)
 
     def __enter__(self) -> Self:
+        # DBOS imports it in our thread; while it is being imported, SQL of any other thread would fail.
+        importlib.import_module("sqlalchemy.orm")
         self._thread.start()
         return self
 
@@ -97,7 +100,7 @@ class Running:
         from datapallas.home import run_place
         from datapallas.home.outbox import open_outbox
         from datapallas.home.report_steps import WORK, ReportSteps
-        from datapallas.home.schedules import Chores, Schedules
+        from datapallas.home.schedules import Chores, Schedules, tidy
         from datapallas.outbox.runs.engine import Engine, Work
 
         home, place = self._home, run_place.place(self._home)
@@ -107,7 +110,7 @@ class Running:
         ):
             reports = ReportSteps(home, records, outbox, self._log)
             schedules = Schedules(home, records, self._log)
-            chores = Chores(home, records, self._log)
+            chores = Chores(home, (records, outbox), self._log)
             work = Work(
                 steps={WORK: reports.steps(), **chores.steps()},
                 routines=lambda: schedules.routines(place) if self._schedules else None,
@@ -116,7 +119,9 @@ class Running:
             )
             with Engine(records, run_place.url(home), place, work, self._lease) as engine:
                 self._engine = chores.engine = engine
+                tidy(home, records)
                 try:
                     self._ended.wait()
+                    chores.ended.set()
                 finally:
                     self._engine = chores.engine = None

@@ -6,15 +6,21 @@ and is told once, also over restarts and machines.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import threading
 import time
 import zlib
 from typing import TYPE_CHECKING
 
-from datapallas.errors import DataPallasError
+from datapallas.errors import DataPallasError, UsageError
+from datapallas.home import run_place
 from datapallas.home.keep_alive import Keeper
 from datapallas.home.report_steps import WORK, tell_all
+from datapallas.home.settings import outbox_settings
 from datapallas.home.warnings import Notice
 from datapallas.oauth.clock import iso
+from datapallas.oauth.endings import DAY
 from datapallas.outbox.runs import routines
 from datapallas.outbox.runs.routines import Missed, Routine
 from datapallas.outbox.runs.tables import State
@@ -24,11 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from datapallas.home import Home
+    from datapallas.home.outbox import Outbox
     from datapallas.outbox.runs.engine import Engine, Step
     from datapallas.outbox.runs.records import Records, Task
 
-_CHORES_KEPT = 2 * 86_400.0  # seconds for which the runs of chores are remembered
-_REPORTS_KEPT = 400 * 86_400.0
+_CHORES_KEPT = 2 * DAY  # seconds for which the runs of chores are remembered
+_UNBEGUN_KEPT = DAY
 
 
 class Schedules:
@@ -97,27 +104,59 @@ def chores(place: str) -> list[Routine]:
 
 
 class Chores:
-    """What the chores do; `engine` is set while one runs."""
+    """What the chores do; `engine` is set while one runs, and `ended` when this process is to end."""
 
-    def __init__(self, home: Home, records: Records, log: Callable[[str], None]) -> None:
-        self._records = records
+    def __init__(self, home: Home, kept: tuple[Records, Outbox], log: Callable[[str], None]) -> None:
+        self._home = home
+        self._records, self._outbox = kept
+        self.ended = threading.Event()
         self._keeper = Keeper(home, log)
         self.engine: Engine | None = None
 
     def steps(self) -> dict[str, Mapping[str, Step]]:
         """By the name of the work."""
-        return {"keep-alive": {"look": self._look}, "clean": {"runs": self._clean}}
+        return {
+            "keep-alive": {"look": self._look},
+            "clean": {"outbox": self._clean_outbox, "runs": self._clean},
+        }
 
     def _look(self, task: Task) -> None:
         self._keeper.look(task.ending)
 
+    def _clean_outbox(self, _: Task) -> None:
+        self._outbox.clean(end=self.ended)
+
     def _clean(self, _: Task) -> None:
         now = time.time()
-        kept = {True: _REPORTS_KEPT, False: _CHORES_KEPT}
+        kept = {True: outbox_settings(self._home.root).rows_days * DAY, False: _CHORES_KEPT}
         ended = self._records.find(State.DONE, State.CANCELLED)
         old = [one for one in ended if one.ended and now - one.ended > kept[one.work == WORK]]
         if self.engine is not None and old:
             self.engine.forget(old)
+        tidy(self._home, self._records)
+
+
+def tidy(home: Home, records: Records) -> None:
+    """Delete the rows of runs that ended, and what was prepared and never begun: a killed process may leave both."""
+    try:
+        folders = [one for one in (home.root / run_place.FOLDERS).iterdir() if one.is_dir()]
+    except FileNotFoundError:
+        return
+    now = time.time()
+    for folder in folders:
+        with contextlib.suppress(OSError, UsageError):
+            old = now - folder.stat().st_mtime > _UNBEGUN_KEPT
+            try:
+                record = records.load(folder.name)
+            except UsageError:  # it is being prepared
+                if old:
+                    shutil.rmtree(folder, ignore_errors=True)
+                continue
+            if record.state is State.PREPARED and old:
+                records.move(record.id, [State.PREPARED], State.CANCELLED)
+                record = records.load(record.id)
+            if record.state in {State.DONE, State.CANCELLED}:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _told(code: str) -> str:

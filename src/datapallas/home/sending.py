@@ -25,11 +25,12 @@ _END = 30.0
 
 
 class Sending:
-    """Used with `with`; `tell` is told once about each failure that stops the courier."""
+    """Used with `with`; `tell` is told once about each failure that stops the courier; `kind` is listed as a worker's."""
 
-    def __init__(self, home: Home, tell: Callable[[BaseException], None]) -> None:
+    def __init__(self, home: Home, tell: Callable[[BaseException], None], kind: str = "serve") -> None:
         self._home = home
         self._tell = tell
+        self._kind = kind
         self._end = threading.Event()
         self._courier: Courier | None = None
         self._thread = threading.Thread(target=self._work, name="outbox", daemon=True)
@@ -71,12 +72,14 @@ class Sending:
 
     def _drain(self) -> None:
         from datapallas.home.outbox import open_outbox
+        from datapallas.outbox.workers import beating
 
         outbox = open_outbox(self._home)
         try:
-            self._courier = outbox.courier()
-            if not self._end.is_set():
-                self._courier.drain(forever=True)
+            self._courier = courier = outbox.courier()
+            with beating(outbox.database, self._kind, courier.busy):
+                if not self._end.is_set():
+                    courier.drain(forever=True)
         finally:
             self._courier = None
             outbox.close()

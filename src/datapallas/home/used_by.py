@@ -5,6 +5,7 @@ Must stay true: a broken report counts as well, as far as its connection can be 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -18,18 +19,15 @@ def used_by(home: Home) -> dict[str, list[str]]:
     """The codes of the reports, by the code of the connection they name or, as the default one, mean."""
     if not os.path.lexists(home.root / "config" / "reports"):
         return {}
-    from datapallas.reports import definition
     from datapallas.reports.folder import Reports
 
-    reports = Reports(home.root)
+    default = ""
+    with contextlib.suppress(DataPallasError):
+        default = home.folder.default().code
     found: dict[str, list[str]] = {}
-    for code in reports.codes():
-        try:
-            named = definition.connection_in(reports.text(code))
-            named = named or home.folder.default().code
-        except DataPallasError:
-            continue
-        found.setdefault(named, []).append(code)
+    for code, named in Reports(home.root).connections().items():
+        if named or default:
+            found.setdefault(named or default, []).append(code)
     return found
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datapallas.connection.model import Connection
     from datapallas.oauth.endpoint import Endpoint
     from datapallas.oauth.token import AccessToken
+    from datapallas.secret import Secret
 
 
 class Minter:
@@ -32,7 +33,7 @@ class Minter:
         self._app_only = AppOnly(folder, code, endpoint, wanted)
         self.requests = 0
 
-    def run(self, *, even_parked: bool = False) -> AccessToken:
+    def run(self, *, even_parked: bool = False, stale: Secret | None = None) -> AccessToken:
         """A fresh access token; what came with it is stored. Raises what `Rotation.run` and `AppOnly.run` raise."""
         self.requests = 0
         if (self._wanted or self._folder.load(self._code)).app_only:
@@ -41,6 +42,6 @@ class Minter:
             finally:
                 self.requests = self._app_only.requests
         try:
-            return self._rotation.run(even_parked=even_parked)
+            return self._rotation.run(even_parked=even_parked, stale=stale)
         finally:
             self.requests = self._rotation.requests

@@ -7,7 +7,8 @@ Must stay true, in this order, under the connection's lock:
 4. the new refresh token is on disk before the access token is handed out;
 5. `invalid_grant` parks, after the file was read once more; nothing else parks, and nothing deletes. A refusal for
    another reason (the client, a policy) is noted until the next success, and stops nothing.
-Killed anywhere: what was stored last works, but for a provider that rotated strictly and whose reply was lost.
+In a fleet the lock is a lease: an answer that comes after it ended is offered to the store, and dropped when that says
+somebody was faster (Fenced). Killed anywhere: what was stored last works, but for a provider that rotated strictly and whose reply was lost.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from datapallas.connection import provider
 from datapallas.connection.record import Refusal, fingerprint
+from datapallas.connection.store import Fenced
 from datapallas.connection.update import Granted
 from datapallas.errors import (
     DataPallasError,
@@ -34,6 +36,7 @@ from datapallas.oauth import claims, grants
 from datapallas.oauth.client import opened_client
 from datapallas.oauth.clock import iso
 from datapallas.oauth.exchange import ask
+from datapallas.oauth.lending import borrowed, to_lend
 from datapallas.oauth.parking import LOST, check_parked, park, parked, restored
 from datapallas.oauth.refusals import lasting, refusal
 from datapallas.oauth.token import AccessToken, ends_at, minted, wants_person
@@ -42,7 +45,7 @@ from datapallas.oauth.wanted import as_wanted
 if TYPE_CHECKING:
     from datapallas.connection.folder import Folder
     from datapallas.connection.model import Connection
-    from datapallas.connection.update import Update
+    from datapallas.connection.update import Lend, Update
     from datapallas.connection.vault import Opened
     from datapallas.oauth.answers import TokenAnswer
     from datapallas.oauth.endpoint import Answer, Endpoint
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 
 _SAVES = 3  # tries to store an answer before the caller is told
 _SAVE_PAUSE = 0.2  # seconds between them
+_FENCED = 3  # tries when somebody else took the connection over meanwhile
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,13 +83,27 @@ class Rotation:
         self._unsaved: _Unsaved | None = None
         self.requests = 0
 
-    def run(self, *, even_parked: bool = False) -> AccessToken:
+    def run(self, *, even_parked: bool = False, stale: Secret | None = None) -> AccessToken:
         """A fresh access token; what came with it is stored. `even_parked` asks the provider again all the same.
 
+        In a fleet it may be one that another process has just minted, but not `stale`, which a server refused.
         Raises NotSignedIn, Parked, TokenRefused, Unreachable, TlsRefused, ProtocolError, StorageError (nothing was
         asked, or the answer is kept in memory and stored by the next call), SealBroken, KeyProblem.
         """
         self.requests = 0
+        for left in reversed(range(_FENCED)):
+            try:
+                return self._run(even_parked, stale)
+            except Fenced:  # our lease ended before our answer was stored: what was stored meanwhile is right
+                self._unsaved = None
+                if not left:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _run(self, even_parked: bool, stale: Secret | None) -> AccessToken:  # noqa: FBT001 - as `run` was asked
+        lent = None if even_parked else self._borrowed(stale)
+        if lent is not None:
+            return lent
         with self._folder.locked_update(self._code) as update:
             saved = self._save_left_over(update)
             if saved is not None:
@@ -93,6 +111,9 @@ class Rotation:
             opened = update.opened()
             if not even_parked:
                 check_parked(update, opened)
+                lent = self._borrowed(stale)  # minted while we waited for the lock
+                if lent is not None:
+                    return lent
             try:
                 return self._attempt(update, opened)
             except TokenRefused as problem:
@@ -110,6 +131,11 @@ class Rotation:
                     raise
                 raise self._park(again, now, problem) from problem
 
+    def _borrowed(self, stale: Secret | None) -> AccessToken | None:
+        if self._wanted is not None or self._unsaved is not None:
+            return None
+        return borrowed(self._folder, self._code, self._endpoint.clock, stale)
+
     def _read_again(self) -> tuple[Update, Opened]:
         """Under the lock we hold: whoever knows no lock (an editor, a restored backup) may have changed the file."""
         with self._folder.locked_update(self._code) as update:
@@ -124,7 +150,7 @@ class Rotation:
             update.intend(iso(clock.wall()))
             asked_at = clock.monotonic()
             try:
-                tokens, answer = self._post(url, form)
+                tokens, answer = self._post(update, url, form)
             except TokenRefused as problem:
                 if lost_before and problem.error == "invalid_grant":
                     problem.facts["lost"] = "yes"
@@ -146,11 +172,11 @@ class Rotation:
                 minted(tokens, asked_at),
             )
             self._unsaved = kept
-            _save(update, kept)
+            _save(update, kept, to_lend(kept.access, clock))
             self._unsaved = None
             return kept.access
 
-    def _post(self, url: str, form: grants.Form) -> tuple[TokenAnswer, Answer]:
+    def _post(self, update: Update, url: str, form: grants.Form) -> tuple[TokenAnswer, Answer]:
         """Ask; ask once more with the same token when no reply came.
 
         The first request may have rotated it. Microsoft keeps the old one working, others have a grace time; a strict
@@ -161,6 +187,7 @@ class Rotation:
         except Unreachable as problem:
             if problem.facts.get("sent") != "yes":
                 raise
+        update.intend(iso(self._endpoint.clock.wall()))  # which renews a lease, for as long a wait again
         try:
             return self._once(url, form)
         except TokenRefused as problem:
@@ -185,7 +212,7 @@ class Rotation:
         with contextlib.suppress(NotSignedIn):
             if fingerprint(update.opened().value.reveal()) == left.replaces:
                 with update.reserve():
-                    _save(update, left)
+                    _save(update, left, to_lend(left.access, self._endpoint.clock))
                 self._unsaved = None
                 fresh = left.access.reusable(self._endpoint.clock.monotonic())
                 return left.access if fresh else None
@@ -231,12 +258,14 @@ def _forget_intent(update: Update) -> None:
     update.save_record(dataclasses.replace(update.record, intent=None))
 
 
-def _save(update: Update, kept: _Unsaved) -> None:
+def _save(update: Update, kept: _Unsaved, lend: Lend) -> None:
     """Store, with patience: what is in memory exists nowhere else."""
     pause = threading.Event()
     for left in reversed(range(_SAVES)):
         try:
-            update.store_refresh_token(kept.token, kept.granted)
+            update.store_refresh_token(kept.token, kept.granted, lend=lend)
+        except Fenced:
+            raise
         except StorageError as problem:
             if not left:
                 problem.facts["unsaved"] = "yes"

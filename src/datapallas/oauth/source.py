@@ -1,7 +1,7 @@
 """A valid access token for a connection, now: reused while it lives, made anew by `Minter` when it ends.
 
 Must stay true:
-- access tokens live in memory only; one request serves a process for as long as the token lives;
+- access tokens live in memory only (in a fleet also sealed in its database, see `lending`); one request serves a process for as long as the token lives;
 - one refresh at a time per source, however many threads ask; `Minter` sees to other processes;
 - a connection that fails asks its provider at most once a minute (`Pace`).
 """
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datapallas.oauth.clock import Clock
     from datapallas.oauth.endpoint import Endpoint
     from datapallas.oauth.token import AccessToken
+    from datapallas.secret import Secret
 
 __all__ = ["ConnectionTokenSource", "SignOut", "Status", "TokenSource"]
 
@@ -125,15 +126,18 @@ class ConnectionTokenSource:
                     return held
                 if paced:
                     self._pace.check(now)
-                flight = Flight(lambda: self._fly(even_parked=even_parked), f"refresh-{self._code}")
+                stale = held.value if held is not None and force else None
+                flight = Flight(
+                    lambda: self._fly(even_parked=even_parked, stale=stale), f"refresh-{self._code}"
+                )
                 self._flight = flight
                 flight.start()
         return flight.result()
 
-    def _fly(self, *, even_parked: bool) -> AccessToken:
+    def _fly(self, *, even_parked: bool, stale: Secret | None) -> AccessToken:
         """In the flight's own thread: refresh, and note how it went."""
         try:
-            token = self._minter.run(even_parked=even_parked)
+            token = self._minter.run(even_parked=even_parked, stale=stale)
         except DataPallasError as problem:
             with self._lock:
                 if isinstance(problem, _PACED):

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from datapallas.errors import ConfigurationError, UsageError
 from datapallas.outbox import tables
-from datapallas.outbox.database import insert_new, notify
+from datapallas.outbox.database import insert_new, notify, patient
 from datapallas.outbox.inserting import insert_many
 from datapallas.outbox.letters import Splitter
 from datapallas.outbox.pacing import LIFETIME
@@ -128,6 +128,7 @@ def accept(
         with database.told():
             return _Taking(within, job, database.now(within)).all(items)
     with database.write() as tx:
+        patient(tx)  # items may be made one by one, and take their time
         return _Taking(tx, job, database.now(tx)).all(items)
 
 

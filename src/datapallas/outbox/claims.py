@@ -63,7 +63,7 @@ class Claim:
         wait: seconds until a claim may give something, when this one gave nothing; None: nothing is due.
         stop: the mailbox is paused.
         marked: how many of them, from the first, are noted as being handed over already.
-        paced: each has a moment of its own.
+        interval: seconds from one moment to the next; 0: nothing limits the pace.
     """
 
     messages: tuple[Claimed, ...]
@@ -71,7 +71,7 @@ class Claim:
     wait: float | None = None
     stop: bool = False
     marked: int = 0
-    paced: bool = True
+    interval: float = 0.0
 
 
 def limits_of(row: Any, base: Limits) -> Limits:
@@ -285,7 +285,7 @@ def _reserved(
         first = messages.c.id.in_([row.id for row in rows[:marked]])
         tx.execute(sa.update(messages).where(first).values(handing=True))
     given = tuple([Claimed(row, at) for row, at in zip(rows, taken.at, strict=True)])
-    return Claim(given, now, marked=marked, paced=bool(interval))
+    return Claim(given, now, marked=marked, interval=interval)
 
 
 def _held(tx: sa.Connection, rows: Sequence[Any]) -> frozenset[str]:

@@ -1,11 +1,12 @@
-"""The courier of one process: looks for work, runs sessions in threads, keeps their leases alive.
+"""The courier of one process: looks for work, runs sessions in turns, keeps their leases alive.
 
 Must stay true: there is one poller, and it costs next to nothing while nothing happens; ending gives every lease back
-in time; a thread that fails takes nothing with it but its own session.
+in time; a session that fails takes no other with it.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import threading
@@ -20,23 +21,30 @@ from datapallas.outbox import claims, looking, recovery, results
 from datapallas.outbox.claims import LEASE
 from datapallas.outbox.session import LINGER, NO_CONNECTION, Session, Wakes, nobody
 from datapallas.outbox.tables import leases, mailboxes
+from datapallas.outbox.turns import Turns
 from datapallas.outbox.verdict import Pause
 from datapallas.outbox.watch import watcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
     from datapallas.outbox.database import Database
+    from datapallas.outbox.limits import Limits
     from datapallas.outbox.session import Mailroom
+    from datapallas.outbox.turns import Turn
 
 THREADS = 32
-"""Sessions of one process."""
+"""Threads in which the sessions of one process take turns."""
+SESSIONS = 4000
+"""Sessions of one process; most wait for their moment, with their connection to the server open."""
 _POLL = 1.0  # seconds between two looks for what has become due
 _RAMP = 0.25  # seconds between two sessions of one mailbox: the first may be enough
 _BREATH = 0.05  # seconds between two looks while sessions run
+_TOGETHER = 50  # leases taken in one commit
+_SHARE = 5  # times as long as a look took: with a thousand mailboxes it takes a while
 _AGAIN = 2.0  # seconds to leave a database alone that did not answer
 _HOUSEKEEPING = 30.0
-_END_SECONDS = 30.0
+END_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,10 +64,11 @@ class Only:
 
 @dataclasses.dataclass(slots=True)
 class _Running:
-    thread: threading.Thread
+    turn: Turn
     owner: str
     wakes: Wakes
     code: str
+    session: Session
 
 
 class Courier:
@@ -68,7 +77,7 @@ class Courier:
     Args:
         database: the outbox.
         room: what knows connections.
-        threads: sessions at most.
+        threads: in which its sessions take turns.
         lease: seconds after which what a dead process was doing is taken over.
         only: the one job it is for; None: all mail.
     """
@@ -84,7 +93,7 @@ class Courier:
         self._database = database
         self._room = room
         self._only = only or Only()
-        self._threads = threads
+        self._turns = Turns(threads)
         self._lease = lease
         self._end = threading.Event()
         self._running: list[_Running] = []
@@ -98,10 +107,16 @@ class Courier:
         """Something new was promised by this very process: sessions need not wait to see it."""
         for one in list(self._running):
             one.wakes.work.set()
+            if one.session.idle:
+                self._turns.wake(one.turn)
 
     def stop(self) -> None:
         """Ask it to end: what is being handed over is finished, everything else goes back."""
         self._end.set()
+
+    def busy(self) -> dict[str, int]:
+        """The connections it sends through now, and with how many sessions each."""
+        return dict(collections.Counter(one.code for one in list(self._running)))
 
     def drain(self, *, forever: bool = False) -> None:
         """Send what there is. Returns when nothing is left that could be sent now or later, or after `stop`.
@@ -128,26 +143,26 @@ class Courier:
                 while not self._end.is_set():
                     self._reap()
                     self._keep()
-                    if (
-                        not self._start()
-                        and not self._running
-                        and not forever
-                        and not looking.left(self._database, self._only.job)
-                    ):
+                    began = time.monotonic()
+                    started = self._start()
+                    breath = max(_BREATH, _SHARE * (time.monotonic() - began))
+                    if not started and not self._running and not forever and not self._left():
                         return
                     if watch.wait(_BREATH if self._starting() else min(_POLL, self._lease / 4), self._end):
-                        for one in self._running:
-                            one.wakes.work.set()
+                        self.nudge()
                         if self._running:  # their own commits wake us too
-                            self._end.wait(_BREATH)
+                            self._end.wait(breath)
         finally:
             self._finish()
+
+    def _left(self) -> bool:
+        return looking.left(self._database, self._only.job)
 
     def _starting(self) -> bool:
         return any(time.monotonic() - at < 2 * _RAMP for at in self._begun.values())
 
     def _reap(self) -> None:
-        self._running = [one for one in self._running if one.thread.is_alive()]
+        self._running = [one for one in self._running if not one.turn.done.is_set()]
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -187,50 +202,71 @@ class Courier:
 
     def _start(self) -> bool:
         """Start sessions where there is work; True when one was started."""
+        mine = collections.Counter(one.code for one in self._running)
+        found = looking.work(self._database, self._only.job)
+        codes = sorted(code for code, urgent in found if self._wanted(code, mine[code], more=urgent))
+        codes = codes[: max(0, SESSIONS - len(self._running))]
         started = False
-        for code, urgent in looking.work(self._database, self._only.job):
-            if len(self._running) >= self._threads or self._end.is_set():
+        for at in range(0, len(codes), _TOGETHER):
+            if self._end.is_set():
                 break
-            if not self._wanted(code, more=urgent):
-                continue
-            started |= self._session(code)
+            started |= self._sessions(codes[at : at + _TOGETHER])
         return started
 
-    def _wanted(self, code: str, *, more: bool) -> bool:
-        mine = sum(1 for one in self._running if one.code == code)
+    def _wanted(self, code: str, mine: int, *, more: bool) -> bool:
         if time.monotonic() < self._full.get(code, 0.0):
             return False
         return not mine or (more and time.monotonic() - self._begun.get(code, 0.0) > _RAMP)
 
-    def _session(self, code: str) -> bool:
-        owner = uuid.uuid4().hex
+    def _sessions(self, codes: Sequence[str]) -> bool:
+        """Start a session for each of these mailboxes that has a free slot; their leases are one commit."""
+        wanted = [(code, base) for code in codes if (base := self._base(code)) is not None]
+
+        def take(tx: sa.Connection) -> list[claims.Lease | None]:
+            now, job = self._database.now(tx), self._only.job
+            return [
+                claims.take_lease(
+                    tx, claims.Lease(code, uuid.uuid4().hex, seconds=self._lease, job=job), base, now
+                )
+                for code, base in wanted
+            ]
+
+        leases = self._database.together(take) if wanted else []
+        for (code, _), lease in zip(wanted, leases, strict=True):
+            if lease is None:
+                self._full[code] = time.monotonic() + _POLL
+            else:
+                self._session(lease)
+        return any(lease is not None for lease in leases)
+
+    def _base(self, code: str) -> Limits | None:
+        """What the provider allows; a connection that cannot be read pauses its mailbox."""
         try:
-            base = self._room.limits(code)
+            return self._room.limits(code)
         except DataPallasError as error:
-            results.stop_for(self._database, code, error, Pause.CONFIGURATION, self._mark(code))
-            return False
-        wanted = claims.Lease(code, owner, seconds=self._lease, job=self._only.job)
-        lease = self._database.together(
-            lambda tx: claims.take_lease(tx, wanted, base, self._database.now(tx))
-        )
-        if lease is None:
-            self._full[code] = time.monotonic() + _POLL
-            return False
+            if (
+                error.transient
+            ):  # what holds the connections is away for a moment: no reason to pause a mailbox
+                self._full[code] = time.monotonic() + _AGAIN
+            else:
+                results.stop_for(self._database, code, error, Pause.CONFIGURATION, self._mark(code))
+            return None
+
+    def _session(self, lease: claims.Lease) -> None:
+        code = lease.mailbox
         self._begun[code] = time.monotonic()
         wakes = Wakes(threading.Event(), threading.Event(), self._linger, self._only.noted)
         session = Session(self._database, self._room, lease, wakes)
-        thread = threading.Thread(target=self._run, args=(session, code), name=f"outbox-{code}", daemon=True)
-        self._running.append(_Running(thread, owner, wakes, code))
-        thread.start()
-        return True
+        turn = self._turns.start(session.steps(), lambda problem: self._ended(code, problem))
+        self._running.append(_Running(turn, lease.owner, wakes, code, session))
 
-    def _run(self, session: Session, code: str) -> None:
-        try:
-            session.run()
-        except DataPallasError as error:  # the whole outbox's trouble
-            self._failure = error
-        except Exception as error:  # noqa: BLE001 - its message is in doubt, counted, and parked the third time
-            told = DataPallasError(f"A session ended unexpectedly: {type(error).__name__}.", raw=str(error))
+    def _ended(self, code: str, problem: BaseException | None) -> None:
+        if isinstance(problem, DataPallasError):  # the whole outbox's trouble
+            self._failure = problem
+        elif problem is not None:  # its message is in doubt, counted, and parked the third time
+            told = DataPallasError(
+                f"A session ended unexpectedly: {type(problem).__name__}.", raw=str(problem)
+            )
             with contextlib.suppress(DataPallasError):
                 results.trouble(self._database, code, told)
 
@@ -242,30 +278,8 @@ class Courier:
     def _finish(self) -> None:
         for one in self._running:
             one.wakes.end.set()
-            one.wakes.work.set()
-        until = time.monotonic() + _END_SECONDS
+            self._turns.wake(one.turn)
+        until = time.monotonic() + END_SECONDS
         for one in self._running:
-            one.thread.join(max(0.0, until - time.monotonic()))
+            one.turn.done.wait(max(0.0, until - time.monotonic()))
         self._running = []
-
-
-@contextlib.contextmanager
-def draining(courier: Courier) -> Iterator[None]:
-    """Run a courier in the background for as long as the block lasts."""
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            courier.drain(forever=True)
-        except BaseException as error:  # noqa: BLE001 - told by whoever ends the block
-            failure.append(error)
-
-    thread = threading.Thread(target=work, name="outbox", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        courier.stop()
-        thread.join(_END_SECONDS)
-    if failure:
-        raise failure[0]

@@ -20,6 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 
 from datapallas import files
+from datapallas.connection.database import LINK, SESSION
 from datapallas.errors import ConfigurationError, StorageError
 from datapallas.outbox import tables, upgrading
 from datapallas.outbox.grouping import Grouping
@@ -70,7 +71,10 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """A transaction that may write; committed and synced when the block ends."""
+        """A transaction that may write; committed and synced when the block ends.
+
+        It may be idle for some seconds only, or PostgreSQL ends it (see SESSION), unless it is `patient`.
+        """
         with self._turn, self.told(), self.engine.begin() as tx:
             yield tx
 
@@ -85,6 +89,7 @@ class Database:
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that only reads; holds up nobody."""
         with self.told(), self.engine.connect().execution_options(**{_READ: True}) as tx:
+            patient(tx)
             yield tx
 
     def now(self, tx: sa.Connection) -> float:
@@ -134,6 +139,12 @@ def insert_new(tx: sa.Connection, table: sa.Table) -> Inserting:
     """An INSERT that leaves rows alone that are there already."""
     maker = sqlite.insert if tx.dialect.name == "sqlite" else postgresql.insert
     return maker(table).on_conflict_do_nothing()
+
+
+def patient(tx: sa.Connection) -> None:
+    """This transaction may be idle for as long as it likes: it holds no lock that others wait for."""
+    if tx.dialect.name == "postgresql":
+        tx.exec_driver_sql("set local idle_in_transaction_session_timeout = 0")
 
 
 def notify(tx: sa.Connection) -> None:
@@ -187,12 +198,23 @@ def _postgresql(url: str) -> sa.Engine:
             f"DATAPALLAS_DATABASE names {parsed.get_backend_name()!r}; the outbox is kept in PostgreSQL or SQLite.",
             code="outbox-url",
         )
+    link = {name: value for name, value in LINK.items() if name not in parsed.query}
     try:
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=64, pool_pre_ping=True)
+        engine = sa.create_engine(
+            parsed.set(drivername="postgresql+psycopg"), pool_size=64, pool_pre_ping=True, connect_args=link
+        )
     except ImportError as problem:
         raise ConfigurationError(
             "PostgreSQL needs the extra `postgres`, which is not installed.", code="outbox-driver"
         ) from problem
+    event.listen(engine, "connect", _session)
+    return engine
+
+
+def _session(connection: Any, _: object) -> None:
+    """Durable commits, and an end soon to what a machine holds that has vanished."""
+    connection.execute(SESSION)
+    connection.commit()
 
 
 def _refuse_network(path: Path) -> None:

@@ -28,6 +28,7 @@ class _Entry:
         self.result: Any = None
         self.error: BaseException | None = None
         self.done = False
+        self.told = threading.Event()  # it is done, or its thread is the next to commit
 
 
 class Grouping:
@@ -37,21 +38,36 @@ class Grouping:
         self._write = write
         self._waiting: list[_Entry] = []
         self._list = threading.Lock()
-        self._leading = threading.Lock()
+        self._led = False
 
     def run(self, work: Callable[[sa.Connection], T]) -> T:
         """Do `work` within a transaction and give what it gives, once it is committed. Raises what it raises."""
         entry = _Entry(work)
         with self._list:
             self._waiting.append(entry)
-        with self._leading:
-            if not entry.done:  # nobody has taken it along
-                with self._list:
-                    batch, self._waiting = self._waiting, []
-                self._commit(batch)
+            follows, self._led = self._led, True
+        if follows:
+            entry.told.wait()  # each on its own: thirty threads that take turns at one lock wait for each other
+        if not entry.done:
+            self._lead()
         if entry.error is not None:
             raise entry.error
         return cast("T", entry.result)
+
+    def _lead(self) -> None:
+        """Commit for all who wait, and make the first of those who came meanwhile the next one."""
+        with self._list:
+            batch, self._waiting = self._waiting, []
+        try:
+            self._commit(batch)
+        finally:
+            with self._list:
+                following = self._waiting[0] if self._waiting else None
+                self._led = following is not None
+            for entry in batch:
+                entry.told.set()
+            if following is not None:
+                following.told.set()
 
     def _commit(self, batch: list[_Entry]) -> None:
         try:

@@ -19,7 +19,7 @@ HORIZON = 5.0
 MOST = 100
 """Messages of one claim."""
 LATE = 0.1
-"""Seconds behind a reserved moment from which it must be given back: late ones bunch up otherwise (measured)."""
+"""Seconds behind a reserved moment from which it must be given back: late ones bunch up otherwise (measured). See `late`."""
 WINDOW = 32
 """Messages that may be handed over before their results are written, where nothing limits the pace: so many are in
 doubt when the worker is killed. A commit takes as long as the disk, and a fast server has taken many by then."""
@@ -87,6 +87,11 @@ def reserve(next_free: float, now: float, interval: float, weights: Sequence[int
         at.append(moment)
         moment += interval * weight
     return Reserved(tuple(at), moment)
+
+
+def late(interval: float) -> float:
+    """Seconds behind a reserved moment from which it is given back: a quarter of a long interval bunches up nothing."""
+    return max(LATE, min(1.0, interval / 4))
 
 
 def slowed(interval: float, slow: float) -> float:

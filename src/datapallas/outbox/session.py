@@ -21,7 +21,9 @@ from datapallas.outbox.tables import Doubt, jobs
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    import sqlalchemy as sa
 
     from datapallas.mail.transport import MailTransport
     from datapallas.outbox.claims import Claimed, Lease
@@ -71,7 +73,7 @@ class Wakes:
 
 
 class Session:
-    """One session, in a thread of its own. `run` returns when nothing is due any more, or it must stop."""
+    """One session; `steps` is its life."""
 
     def __init__(self, database: Database, room: Mailroom, lease: Lease, wakes: Wakes) -> None:
         self._database = database
@@ -83,12 +85,17 @@ class Session:
         self._sender = ""
         self._speed = pacing.Speed()  # moving means
         self._calm = 0
+        self._cases: dict[int, verdict.Case] = {}  # of what is claimed
         self._hold: frozenset[str] = frozenset()  # jobs whose doubts are left to a person
         self._renewed = time.monotonic()
+        self.idle = False  # it waits for something new
         self.sent = 0
 
-    def run(self) -> None:
-        """Drain. Raises what the database raises; the lease is given back in any case, unless it was lost."""
+    def steps(self) -> Iterator[float]:
+        """Drain until nothing is due any more, or it must stop; gives the seconds there is nothing to do for.
+
+        Raises what the database raises; the lease is given back in any case, unless it was lost.
+        """
         lost = False
         try:
             limits = self._room.limits(self._lease.mailbox)
@@ -98,15 +105,19 @@ class Session:
                 self._wakes.work.clear()
                 found = self._claim(limits)
                 if found.messages:
-                    self._send_all(found, limits)
+                    yield from self._send_all(found, limits)
                     idle = time.monotonic()
+                    yield 0.0  # others have waited
                 elif found.stop or self._over(found.wait, time.monotonic() - idle):
                     return
                 else:
-                    self._rest(found.wait)
+                    yield from self._rest(found.wait)
         except Fenced:
             lost = True  # whoever has it now looks after what was claimed
-        except DataPallasError as error:  # the connection's file, found broken between two messages
+        except DataPallasError as error:
+            if error.transient:  # the database: whoever runs sessions waits for it
+                raise
+            # The connection's file, found broken between two messages.
             results.stop_for(
                 self._database, self._lease.mailbox, error, verdict.Pause.CONFIGURATION, self._mark()
             )
@@ -119,40 +130,51 @@ class Session:
         """Nothing is due, or not for so long that somebody else may have this thread."""
         return idle >= self._wakes.linger if wait is None else wait > LINGER
 
-    def _rest(self, wait: float | None) -> None:
+    def _rest(self, wait: float | None) -> Iterator[float]:
         """Wait for a moment that is known, or for something that is due. Looking writes nothing and wakes nobody."""
         if wait is not None:
-            self._wakes.end.wait(min(LINGER, max(0.005, wait)))
+            yield min(LINGER, max(0.005, wait))
             return
         until = time.monotonic() + 1.0
         while (left := until - time.monotonic()) > 0 and not self._wakes.end.is_set():
-            if self._wakes.work.wait(left):
+            self.idle = True  # first: whoever says that there is something new sees it, or is seen
+            if not self._wakes.work.is_set():
+                yield left
+            self.idle = False
+            if self._wakes.work.is_set():
                 self._wakes.work.clear()
                 with self._database.read() as tx:
                     if claims.anything_due(tx, self._lease, self._database.now(tx)):
                         return
 
     def _claim(self, limits: Limits) -> claims.Claim:
-        found = self._database.together(
-            lambda tx: claims.claim(tx, self._lease, limits, self._speed, self._database.now(tx))
-        )
+        def work(tx: sa.Connection) -> claims.Claim:
+            now = self._database.now(tx)
+            found = claims.claim(tx, self._lease, limits, self._speed, now)
+            # read here: without WAL, a reader of its own would keep the next commit waiting
+            self._cases = self._read(tx, found.messages) if found.messages else {}
+            return found
+
+        found = self._database.together(work)
         self._renewed = time.monotonic()
         return found
 
-    def _send_all(self, claim: claims.Claim, limits: Limits) -> None:
+    def _send_all(self, claim: claims.Claim, limits: Limits) -> Iterator[float]:
         here = time.monotonic() - claim.now  # from the database's clock to ours
         claimed = claim.messages
-        cases = self._cases(claimed)
         marked = claim.marked
         place = 0
         while place < len(claimed):
-            if not (self._in_time(claimed[place].at + here) if claim.paced else self._goes_on()):
+            if claim.interval:
+                yield from self._until(claimed[place].at + here)
+            behind = time.monotonic() - claimed[place].at - here
+            if self._wakes.end.is_set() or (claim.interval and behind >= pacing.late(claim.interval)):
                 break
             if not marked:
                 results.handing(self._database, self._lease, claimed[place].row.id)
                 marked = 1
             window = claimed[place : place + marked]
-            sent = self._send_some(window, cases)
+            sent = self._send_some(window)
             place += len(sent)
             whole = len(sent) == len(window) and not self._wakes.end.is_set()
             calm = whole and not any(one.verdict.throttled or one.verdict.pause for one in sent)
@@ -162,11 +184,10 @@ class Session:
                 break
         self._hand_back(claimed[place:], limits)
 
-    def _cases(self, claimed: Sequence[Claimed]) -> dict[int, verdict.Case]:
-        with self._database.read() as tx:
-            people = results.open_recipients(tx, [one.row.id for one in claimed])
-            query = jobs.select().where(jobs.c.id.in_({one.row.job for one in claimed}))
-            doubts = {row.id: Doubt(row.doubt) for row in tx.execute(query)}
+    def _read(self, tx: sa.Connection, claimed: Sequence[Claimed]) -> dict[int, verdict.Case]:
+        people = results.open_recipients(tx, [one.row.id for one in claimed])
+        query = jobs.select().where(jobs.c.id.in_({one.row.job for one in claimed}))
+        doubts = {row.id: Doubt(row.doubt) for row in tx.execute(query)}
         self._hold = frozenset(job for job, doubt in doubts.items() if doubt is Doubt.HOLD)
         return {
             one.row.id: verdict.Case(
@@ -181,22 +202,19 @@ class Session:
     def _next(self, claim: claims.Claim, place: int, here: float) -> int:
         """How many messages from `place` on are handed over at once after the next commit."""
         rest = claim.messages[place:]
-        if not rest or (claim.paced and rest[0].at + here - time.monotonic() >= pacing.LATE):
+        if not rest or (claim.interval and rest[0].at + here - time.monotonic() >= pacing.LATE):
             return 0
-        most = 1 if claim.paced else pacing.window(0.0, self._speed)
+        most = 1 if claim.interval else pacing.window(0.0, self._speed)
         return claims.alike([one.row for one in rest[:most]], most, self._hold)
 
-    def _goes_on(self) -> bool:
-        return not self._wakes.end.is_set()
-
-    def _send_some(self, window: Sequence[Claimed], cases: dict[int, verdict.Case]) -> list[results.Result]:
+    def _send_some(self, window: Sequence[Claimed]) -> list[results.Result]:
         """Send what is noted as being handed over; ends early when something is wrong with the mailbox, or time is up."""
         sent: list[results.Result] = []
         begun = time.monotonic()
         for one in window:
             if sent and (self._wakes.end.is_set() or time.monotonic() - begun > self._lease.seconds / 4):
                 break
-            judged = self._send(one.row, cases[one.row.id])
+            judged = self._send(one.row, self._cases[one.row.id])
             mark = self._mark() if judged.pause else ""
             chance = self._wakes.chance()
             sent.append(
@@ -208,12 +226,10 @@ class Session:
                 break
         return sent
 
-    def _in_time(self, moment: float) -> bool:
-        """Wait for a reserved moment; False when it has passed, or the session must end."""
-        wait = moment - time.monotonic()
-        if wait > 0:
-            return not self._wakes.end.wait(wait)
-        return wait > -pacing.LATE and not self._wakes.end.is_set()
+    def _until(self, moment: float) -> Iterator[float]:
+        """Wait for a reserved moment, or the end."""
+        while (wait := moment - time.monotonic()) > 0 and not self._wakes.end.is_set():
+            yield wait
 
     def _send(self, row: Any, case: verdict.Case) -> verdict.Verdict:
         started = time.monotonic()

@@ -1,30 +1,34 @@
 """Which pages of one PDF belong together: by the text `{token}` on them, by bookmarks, or every so many pages.
 
-Must stay true: a page belongs to one part or to none; a page of which that is not certain is an error and never a
-guess, because a part goes to a stranger of the others.
+The PDF is read in child processes, because a broken one may end the process that reads it.
+Must stay true: a page belongs to one part or to none.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
-import re
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datapallas.errors import ConfigurationError
+from datapallas.reports.burst_marks import empty
+from datapallas.reports.child_process import Child, Ended, cores
 from datapallas.reports.model import Burst
 from datapallas.reports.paths import data_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    import pypdfium2
-
     from datapallas.reports.model import BurstPlan
 
-_TOKEN = re.compile(r"\{([^{}]{1,300})\}")
-_BROKEN_WORD = re.compile(r"[\ufffe\u00ad\x02][\r\n]*")  # what PDFium puts for a hyphen at the end of a line
+_SECONDS = 600.0  # for all pages; two thousand take one
+_MOST = 256 * 1024 * 1024
+_WORTH_SHARING = 1024 * 1024  # octets of a PDF from which a second process pays
+_NOTHING = {
+    Burst.TOKEN: "no page has a text in braces such as {name@x.example}",
+    Burst.BOOKMARKS: "it has no bookmarks",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,27 +51,18 @@ def parts(plan: BurstPlan, folder: Path) -> list[Part]:
     `burst-broken`, `burst-encrypted`, `burst-empty` (nothing to go by), `burst-shared` (a page of two parts).
     """
     path = data_file(folder, plan.file)
-    with _opened(path) as pdf:
-        count = len(pdf)
-        if count == 0:
-            raise _empty(path, "it has no pages")
-        match plan.by:
-            case Burst.PAGES:
-                if plan.pages < 1:
-                    raise ConfigurationError(
-                        "[burst] pages is 1 or more.", code="report-template", template="report.toml"
-                    )
-                starts = range(0, count, plan.pages)
-                return [
-                    Part(str(n), tuple(range(at, min(at + plan.pages, count))))
-                    for n, at in enumerate(starts, 1)
-                ]
-            case Burst.BOOKMARKS:
-                marks, none = _bookmarks(pdf, path), "it has no bookmarks"
-            case _:
-                marks, none = _tokens(pdf, path), "no page has a text in braces such as {name@x.example}"
+    if plan.by is Burst.PAGES and plan.pages < 1:
+        raise ConfigurationError(
+            "[burst] pages is 1 or more.", code="report-template", template="report.toml"
+        )
+    count, marks = _read(path, plan.by)
+    if count == 0:
+        raise empty(path, "it has no pages")
+    if plan.by is Burst.PAGES:
+        starts = range(0, count, plan.pages)
+        return [Part(str(n), tuple(range(at, min(at + plan.pages, count)))) for n, at in enumerate(starts, 1)]
     if not marks:
-        raise _empty(path, none)
+        raise empty(path, _NOTHING[plan.by])
     return _together(marks, count)
 
 
@@ -82,106 +77,32 @@ def _together(marks: dict[int, str], count: int) -> list[Part]:
     return [Part(token, tuple(pages)) for token, pages in found.items()]
 
 
-def _tokens(pdf: pypdfium2.PdfDocument, path: Path) -> dict[int, str]:
-    """The token of each page that has one."""
-    return _one_each(
-        ((number, token) for number in range(len(pdf)) for token in tokens_of(_text(pdf, number))), path
-    )
+def _read(path: Path, by: Burst) -> tuple[int, dict[int, str]]:
+    """Have the pages read, a large file's by several processes."""
+    shares = 1
+    with contextlib.suppress(OSError):  # the child says it better
+        if by is Burst.TOKEN and path.stat().st_size >= _WORTH_SHARING:
+            shares = min(cores(), 4)
+    with (
+        tempfile.TemporaryDirectory(prefix="datapallas-", ignore_cleanup_errors=True) as scratch,
+        concurrent.futures.ThreadPoolExecutor(shares, "burst") as pool,
+    ):
+        found = list(pool.map(lambda share: _share(path, by, (share, shares), Path(scratch)), range(shares)))
+    return found[0][0], {page: token for _, marks in found for page, token in marks.items()}
 
 
-def tokens_of(text: str) -> list[str]:
-    """The tokens in a page's text, with single spaces where lines were broken."""
-    whole = _BROKEN_WORD.sub("", text)
-    found = [" ".join(token.split()) for token in _TOKEN.findall(whole)]
-    return [token for token in found if token]
-
-
-def _text(pdf: pypdfium2.PdfDocument, number: int) -> str:
-    import pypdfium2
-
+def _share(path: Path, by: Burst, share: tuple[int, int], scratch: Path) -> tuple[int, dict[int, str]]:
+    child = Child(("marks", path.absolute(), by, *share), scratch, _SECONDS, _MOST)
     try:
-        page = pdf[number]
-        try:
-            words = page.get_textpage()
-            try:
-                return str(words.get_text_range())
-            finally:
-                words.close()
-        finally:
-            page.close()
-    except pypdfium2.PdfiumError as problem:
+        head, _ = child.receive()
+        child.raise_if_broken(head)
+        return int(head["pages"]), {int(page): str(token) for page, token in head["marks"]}
+    except (Ended, KeyError, TypeError, ValueError) as problem:
         raise ConfigurationError(
-            f"Page {number + 1} of the PDF cannot be read.", code="burst-broken", raw=str(problem)
+            f"The pages of {path.name} cannot be read: {problem}.",
+            code="burst-broken",
+            raw=str(problem),
+            path=path,
         ) from None
-
-
-def _bookmarks(pdf: pypdfium2.PdfDocument, path: Path) -> dict[int, str]:
-    """The title of the bookmark of the first level that leads to a page."""
-
-    def marks() -> Iterator[tuple[int, str]]:
-        for bookmark in pdf.get_toc(max_depth=1):
-            where = bookmark.get_dest()
-            page = where.get_index() if where else None
-            title = " ".join(bookmark.get_title().split())
-            if page is not None and title:
-                yield page, title
-
-    return _one_each(marks(), path)
-
-
-def _one_each(marks: Iterable[tuple[int, str]], path: Path) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for page, token in marks:
-        if found.setdefault(page, token) != token:
-            raise ConfigurationError(
-                f"Page {page + 1} of {path.name} belongs to {found[page]!a} and to {token!a}; a page goes to one only.",
-                code="burst-shared",
-                path=path,
-                page=page + 1,
-            )
-    return found
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[pypdfium2.PdfDocument]:
-    import pypdfium2
-
-    try:
-        with path.open("rb"):
-            pass
-        pdf = pypdfium2.PdfDocument(path)
-    except OSError as problem:
-        raise ConfigurationError(
-            f"The PDF {path.name} cannot be read: {problem.strerror}.", code="burst-file", path=path
-        ) from None
-    except pypdfium2.PdfiumError as problem:
-        raise _why_not(path, str(problem)) from None
-    try:
-        yield pdf
     finally:
-        pdf.close()
-
-
-def _why_not(path: Path, said: str) -> ConfigurationError:
-    """What is wrong with a PDF that PDFium does not open: its own reason may be that of the file before."""
-    import pikepdf
-
-    try:
-        with pikepdf.open(path) as pdf:
-            if not len(pdf.pages):
-                return _empty(path, "it has no pages")
-    except pikepdf.PasswordError:
-        return ConfigurationError(
-            f"{path.name} opens with a password only, so it cannot be cut.", code="burst-encrypted", path=path
-        )
-    except pikepdf.PdfError:
-        pass
-    return ConfigurationError(
-        f"{path.name} is not a PDF that can be read.", code="burst-broken", raw=said, path=path
-    )
-
-
-def _empty(path: Path, reason: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{path.name} cannot be cut: {reason}.", code="burst-empty", path=path, reason=reason
-    )
+        child.end()

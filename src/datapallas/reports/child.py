@@ -1,4 +1,4 @@
-"""The process that fills templates in: `python -P -m datapallas.reports.child`, started by rendering.py.
+"""The process that fills templates in, or reads a PDF: `python -P -m datapallas.reports.child` (child_process.py).
 
 It reads frames (frames.py) from its standard input and answers on its standard output; it ends when there is nothing
 left to read, so it does not outlive its parent. What it is making stands in the first line of its standard error, a
@@ -9,11 +9,13 @@ Must stay true: it is confined before it meets a template; a recipient that cost
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from datapallas.errors import ConfigurationError
 from datapallas.reports import frames
+from datapallas.reports.burst_marks import marks
 from datapallas.reports.confinement import Clock, confine
 from datapallas.reports.filling import OutOfTime
 from datapallas.reports.model import Recipient, Row
@@ -21,7 +23,13 @@ from datapallas.reports.press import Press
 from datapallas.reports.trouble import Trouble
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from datapallas.reports.model import Burst, Report
+
+_PDF_MEGABYTES = 2048
 
 
 def main() -> int:
@@ -33,19 +41,39 @@ def main() -> int:
     order = _next(source)
     if order is None:
         return 0
-    report, today, envelope_only = order
-    os.chdir(report.folder)
-    clock = Clock(report.limits.render_seconds)
+    what, *rest = order
     try:
-        press = Press(report, today, envelope_only=envelope_only, step=_step)
-        confine(report.limits.render_megabytes)
-        clock.start()
-        press.load()
-        clock.stop()
+        return _marks(answers, *rest) if what == "marks" else _report(source, answers, *rest)
     except ConfigurationError as problem:
         about = {"message": problem.message, "code": problem.code, "raw": problem.raw, "facts": problem.facts}
         _say(answers, frames.up({"kind": "broken", **about}))
         return 1
+
+
+def _marks(answers: BinaryIO, path: Path, by: Burst, share: int, shares: int) -> int:
+    """Read pages for burst.py."""
+    import pikepdf  # noqa: F401 - before memory is limited
+    import pypdfium2  # noqa: F401 - the same
+
+    _step(path.name)
+    confine(_PDF_MEGABYTES)
+    _say(answers, frames.up({"kind": "ready"}))
+    count, found = marks(path, by, share, shares)
+    _say(answers, frames.up({"kind": "marks", "pages": count, "marks": list(found.items())}))
+    return 0
+
+
+def _report(source: BinaryIO, answers: BinaryIO, report: Report, today: dt.date, envelope_only: bool) -> int:  # noqa: FBT001
+    """Make the emails of a report."""
+    os.chdir(report.folder)
+    clock = Clock(report.limits.render_seconds)
+    press = Press(report, today, envelope_only=envelope_only, step=_step)
+    confine(report.limits.render_megabytes)
+    clock.start()
+    press.load()
+    clock.stop()
+    gc.collect()
+    gc.freeze()  # what was loaded stays: looking through it again and again costs a tenth of the time
     _say(answers, frames.up({"kind": "ready"}))
     while (batch := _next(source)) is not None:
         for one in batch:

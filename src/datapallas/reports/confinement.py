@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 _FILES = 256
 _FILE_OCTETS = 2 * 1024**3  # sheets of many rows pass through a temporary file
 
-# Numbers of system calls (Linux, arch/*/entry/syscalls): what opens a way out, or starts a program.
-# socket, socketpair, execve, execveat, io_uring_setup, ptrace, process_vm_writev
+# Numbers of system calls (Linux, arch/*/entry/syscalls): of seccomp, and of what opens a way out or starts a program:
+# socket, socketpair, execve, execveat, io_uring_setup, ptrace, process_vm_writev.
 _CALLS = {
-    "x86_64": (0xC000003E, (41, 53, 59, 322, 425, 101, 311)),
-    "aarch64": (0xC00000B7, (198, 199, 221, 281, 425, 117, 271)),
+    "x86_64": (0xC000003E, 317, (41, 53, 59, 322, 425, 101, 311)),
+    "aarch64": (0xC00000B7, 277, (198, 199, 221, 281, 425, 117, 271)),
 }
 _X32 = 0x40000000
-_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
+_PR_SET_NO_NEW_PRIVS = 38
+_SET_MODE_FILTER, _ALL_THREADS = 1, 1
 _ALLOW, _EACCES = 0x7FFF0000, 0x00050000 | 13
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 
@@ -77,7 +78,7 @@ def without_network() -> bool:
     about = _CALLS.get(platform.machine())
     if sys.platform != "linux" or about is None:
         return False
-    arch, refused = about
+    arch, seccomp, refused = about
     program = [
         (_LOAD, 0, 0, 4),  # the architecture
         (_EQUAL, 1, 0, arch),
@@ -98,7 +99,7 @@ def without_network() -> bool:
         _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.c_void_p))
 
     given = Program(len(program), ctypes.addressof(steps))
-    return bool(libc.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(given), 0, 0) == 0)
+    return bool(libc.syscall(seccomp, _SET_MODE_FILTER, _ALL_THREADS, ctypes.byref(given)) == 0)
 
 
 def _limit(what: int, most: int) -> None:

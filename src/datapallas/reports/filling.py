@@ -38,9 +38,18 @@ class OutOfTime(BaseException):
     """The clock rang (confinement.py) while Python code ran; no library may take it for a failure of its own."""
 
 
+class _Template(jinja2.Template):
+    """A template whose macros begin anew for each recipient: what one added up must not be in the next one's email."""
+
+    def _get_default_module(self, ctx: Any = None) -> Any:
+        self._module = None  # Jinja would keep what `import` made
+        return super()._get_default_module(ctx)
+
+
 class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
     """Values win over methods of the same name, and sums that would take the machine down are refused."""
 
+    template_class = _Template
     intercepted_binops = frozenset({"**", "*"})
 
     def getattr(self, obj: Any, attribute: str) -> Any:

@@ -8,6 +8,7 @@ Must stay true:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -81,16 +82,12 @@ class Reports:
         given = self.text(code) if text is None else text
         return definition.looked_at(given, self.folder(code))[1]
 
-    def used_by(self, connection: str, *, default: bool = False) -> list[str]:
-        """The reports that send through a connection, broken ones too; with `default` those that name none as well."""
-        found = []
+    def connections(self) -> dict[str, str]:
+        """The connection each report names, by the report's code, of broken ones too; empty: it names none."""
+        found = {}
         for code in self.codes():
-            try:
-                named = definition.connection_in(self.text(code))
-            except (ConfigurationError, StorageError):
-                continue
-            if named == connection or (default and not named):
-                found.append(code)
+            with contextlib.suppress(ConfigurationError, StorageError):
+                found[code] = definition.connection_in(self.text(code))
         return found
 
     # Changing
@@ -102,6 +99,21 @@ class Reports:
         with self.lock():
             files.replace(folder / FILE, text.encode())
         return report
+
+    def replace(self, code: str, before: str, text: str) -> None:
+        """Put `text` in the place of `before`, unchecked, unless somebody else has changed the file meanwhile.
+
+        Raises ConfigurationError (code `report-changed`), StorageError.
+        """
+        folder = self.folder(code)
+        with self.lock():
+            if self.text(code) != before:
+                raise ConfigurationError(
+                    f"The report {code} was changed by somebody else meanwhile.",
+                    code="report-changed",
+                    report=code,
+                )
+            files.replace(folder / FILE, text.encode())
 
     def create(self, code: str, sample: str = "", name: str = "") -> Report:
         """A new report from a sample (`samples()`; empty: a small one to start from), called `name`."""
@@ -211,7 +223,7 @@ class Reports:
                 new.rename(self.place / code)
                 files.sync_directory(self.place)
         except OSError as problem:
-            raise StorageError(f"Cannot make the report {code}: {problem.strerror}.") from problem
+            raise StorageError(f"Cannot make the report {code}: {problem.strerror or problem}.") from problem
         finally:
             shutil.rmtree(new, ignore_errors=True)
         return self.load(code)

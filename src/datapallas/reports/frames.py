@@ -1,4 +1,4 @@
-"""What passes between a Renderer and its child processes. Pure.
+"""What passes between a Renderer and its child processes.
 
 A frame: 8 octets with its length, 4 with the length of its head, the head, and blobs. Down, the head is a pickle: the
 parent is trusted. Up, it is JSON that names the lengths of the blobs: a child that was taken over by a template can

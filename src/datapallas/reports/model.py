@@ -267,10 +267,11 @@ class Problem:
     """Something found in the list or the templates before anything is sent.
 
     Attributes:
-        code: one word: address, missing, duplicate, limit, part, size, template, document, row.
+        code: one word: address, missing, duplicate, limit, part, size, template, document, row, connection.
         text: one sentence for the person who keeps the list.
         place: where: `line 7`, `sheet Customers, row 7`; empty: everywhere.
         key: the recipient's; empty: none in particular.
+        number: of the row, where it is not the recipient's first one; 0: none in particular.
     """
 
     code: str
@@ -278,3 +279,4 @@ class Problem:
     severity: Severity = Severity.ERROR
     place: str = ""
     key: str = ""
+    number: int = 0

@@ -5,6 +5,7 @@ Must stay true: no value of a row, and no symbolic link, leads to any other file
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from pathlib import Path
@@ -50,6 +51,11 @@ class Place:
         if not stat.S_ISREG(about.st_mode):
             raise Trouble(kind, f"{_shown(name)} is not a plain file.")
         return path, about.st_size
+
+
+def expanded(file: str) -> str:
+    """`file`, a text of report.toml, with `~/` written out."""
+    return os.path.expanduser(file) if file.startswith("~/") else file  # noqa: PTH111 - it may be a template
 
 
 def _shown(name: str) -> str:

@@ -85,7 +85,7 @@ class Press:
         made["text"] = self._text.fill(context) if self._text else ""
         if self._html:
             self._step(self._html.name)
-            made["html"], made["inline"] = self._bodies.fit(self._html.fill(context))
+            made["html"], made["inline"] = self._fit(self._html.name, self._html.fill(context))
             if not self._text:
                 from datapallas.reports.reading import text_of
 
@@ -102,6 +102,12 @@ class Press:
                 )
             documents.append(document)
         return Rendered(**{"to": "", **made}, documents=_numbered(documents))
+
+    def _fit(self, name: str, html: str) -> tuple[str, tuple[Document, ...]]:
+        try:
+            return self._bodies.fit(html)
+        except Trouble as problem:
+            raise Trouble(problem.code, f"{name}: {problem.text}") from None
 
 
 def _numbered(documents: list[Document]) -> tuple[Document, ...]:

@@ -1,13 +1,13 @@
 """What is wrong with a list, found before anything is sent: addresses, duplicates, empty values, too many recipients.
 
-Must stay true: it costs no more memory for a million recipients than for a thousand; it only looks, and what it lets
+Must stay true: it costs hardly more memory for a million recipients than for a thousand; all problems are counted, also
+those that are not kept; it only looks, and what it lets
 pass is checked again when the message is made.
 """
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
+import sys
 from typing import TYPE_CHECKING
 
 from datapallas.errors import AddressError
@@ -15,6 +15,8 @@ from datapallas.mail.address import control_in, parse_one
 from datapallas.reports import typos
 from datapallas.reports.letters import addresses
 from datapallas.reports.model import Kind, Problem, Rendered, Severity
+from datapallas.reports.names import GIVEN
+from datapallas.reports.seen import Seen
 from datapallas.reports.sink import error, warning
 from datapallas.reports.texts import Texts
 
@@ -37,51 +39,82 @@ class Check:
         sinks: where reading and grouping leave their problems; they are told in between.
 
     Attributes:
-        recipients: how many there were, those with problems among them.
-        errors: how many errors in all.
-        warnings: how many warnings.
+        recipients: how many there were so far, those with problems among them.
     """
 
     def __init__(self, report: Report, columns: Sequence[str] = (), sinks: Sequence[Sink] = ()) -> None:
-        self.recipients = self.errors = self.warnings = 0
+        self.recipients = self._errors = self._warnings = 0
+        self._early: list[Problem] = []
         self._report, self._columns, self._sinks = report, columns, sinks
         self._ragged = report.rows is not None and report.rows.kind is Kind.JSONL
         self._texts = Texts(report)
 
+    @property
+    def errors(self) -> int:
+        """How many errors so far."""
+        return self._errors + sum(sink.errors for sink in self._sinks)
+
+    @property
+    def warnings(self) -> int:
+        """How many warnings so far."""
+        return self._warnings + sum(sink.warnings for sink in self._sinks)
+
     def problems(self, results: Iterable[tuple[Recipient, Rendered | Problem]]) -> Iterator[Problem]:
         """Each problem, in the order of the list; `results` need hold no more than envelopes."""
-        for problem in self._all(results):
+        yield from self._counted(self._before())
+        seen = Seen()
+        for recipient, made in results:
+            yield from self._read_before(recipient.rows[0].number)
+            self.recipients += 1
+            yield from self._counted(self._of_recipient(recipient, made, seen))
+        yield from self._read_before(None)
+        if not self.recipients and not self.errors:
+            yield from self._counted([warning("row", "There are no rows, so nobody would get anything.")])
+
+    def _counted(self, problems: Iterable[Problem]) -> Iterator[Problem]:
+        for problem in problems:
             if problem.severity is Severity.ERROR:
-                self.errors += 1
+                self._errors += 1
             else:
-                self.warnings += 1
+                self._warnings += 1
             yield problem
 
-    def _all(self, results: Iterable[tuple[Recipient, Rendered | Problem]]) -> Iterator[Problem]:
+    def _before(self) -> Iterator[Problem]:
+        for name in self._columns:
+            if name in GIVEN:
+                yield warning(
+                    "missing",
+                    f"In templates {name!r} is not this column: write row[{name!r}].",
+                    f"column {name}",
+                )
         if self._columns and not self._ragged:
             yield from self._texts.strangers(self._columns)
-        with contextlib.closing(_Seen()) as seen:
-            for recipient, made in results:
-                yield from self._found_meanwhile()
-                self.recipients += 1
-                if self.recipients - 1 == self._report.limits.recipients > 0:
-                    text = f"There are more than the {self._report.limits.recipients:,} recipients that [limits] allows."
-                    yield error("limit", text, recipient.place)
-                yield from [made] if isinstance(made, Problem) else self._of_one(recipient, made, seen)
-        yield from self._found_meanwhile()
-        if not self.recipients and not self.errors:
-            yield warning("row", "There are no rows, so nobody would get anything.")
 
-    def _found_meanwhile(self) -> Iterator[Problem]:
+    def _read_before(self, number: int | None) -> Iterator[Problem]:
+        """What reading and grouping found in the rows before this one; they are some rows ahead."""
         for sink in self._sinks:
-            yield from sink.take()
+            self._early += sink.take()
+        if not self._early:
+            return
+        self._early.sort(key=lambda problem: problem.number or sys.maxsize)
+        while self._early and (number is None or 0 < self._early[0].number <= number):
+            yield self._early.pop(0)
 
-    def _of_one(self, recipient: Recipient, made: Rendered, seen: _Seen) -> Iterator[Problem]:
+    def _of_recipient(self, recipient: Recipient, made: Rendered | Problem, seen: Seen) -> Iterator[Problem]:
+        if self.recipients - 1 == self._report.limits.recipients > 0:
+            text = (
+                f"There are more than the {self._report.limits.recipients:,} recipients that [limits] allows."
+            )
+            yield error("limit", text, recipient.place)
+        yield from [made] if isinstance(made, Problem) else self._of_one(recipient, made, seen)
+
+    def _of_one(self, recipient: Recipient, made: Rendered, seen: Seen) -> Iterator[Problem]:
         place, key = recipient.place, recipient.key
         found: dict[str, tuple[NamedAddress, ...]] = {}
         for field, name in _FIELDS:
+            text = getattr(made, field)
             try:
-                found[field] = addresses(getattr(made, field))
+                found[field] = addresses(text) if text else ()
             except AddressError as problem:
                 yield error("address", f"{name}: {problem.message}", place, key)
         if not any(found.get(field) for field in ("to", "cc", "bcc")) and len(found) == len(_FIELDS):
@@ -115,7 +148,7 @@ class Check:
         return f": the column {names[0]!r} is empty" if names else ""
 
 
-def _of_address(person: NamedAddress, place: str, key: str, seen: _Seen) -> Iterator[Problem]:
+def _of_address(person: NamedAddress, place: str, key: str, seen: Seen) -> Iterator[Problem]:
     before = seen.place_of(person.address.lower(), place)
     if before:
         yield warning("duplicate", f"{person.address} gets an email by {before} already.", place, key)
@@ -125,26 +158,3 @@ def _of_address(person: NamedAddress, place: str, key: str, seen: _Seen) -> Iter
         )
     elif "." not in person.domain and not person.domain.startswith("["):
         yield warning("address", f"{person.address}: the domain has no dot.", place, key)
-
-
-class _Seen:
-    """Addresses that came before, and where: in a private database that grows onto the disk."""
-
-    def __init__(self) -> None:
-        self._store = sqlite3.connect("", isolation_level=None)
-        self._store.executescript(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16000;"
-            "CREATE TABLE seen (address TEXT PRIMARY KEY, place TEXT) WITHOUT ROWID; BEGIN"
-        )
-
-    def place_of(self, address: str, place: str) -> str:
-        """Where `address` came first; empty when it is new, and then noted with `place`."""
-        done = self._store.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (address, place))
-        if done.rowcount:
-            return ""
-        found = self._store.execute("SELECT place FROM seen WHERE address = ?", (address,)).fetchone()
-        return str(found[0]) or "another row"
-
-    def close(self) -> None:
-        """Forget them."""
-        self._store.close()

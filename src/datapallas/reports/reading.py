@@ -46,8 +46,8 @@ def text_of(html: str) -> str:
     reader.feed(html)
     reader.close()
     text = "".join(reader.out)
-    lines = [" ".join(line.split(" ")).strip(" |") for line in text.split("\n")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+    lines = [line.rstrip() for line in text.split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
 
 
 class _Reader(HTMLParser):

@@ -129,7 +129,7 @@ class Recipients:
             text = f"The column {match!r} is empty, so no part of the PDF belongs to this row."
         else:
             text = f"No part of the PDF belongs to this row: none is called {token!r}."
-        self.problems.add(error("part", text, one.place, one.key))
+        self.problems.add(error("part", text, one.place, one.key, one.rows[0].number))
 
     # Grouping
 
@@ -174,7 +174,7 @@ class Recipients:
                     if value is None
                     else f"The column {name!r}, which rows are grouped by, is empty"
                 )
-                self.problems.add(error("missing", f"{words}.", row.place))
+                self.problems.add(error("missing", f"{words}.", row.place, number=row.number))
                 return None
             values.append(text)
         if len(values) == 1:

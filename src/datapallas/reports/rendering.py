@@ -15,18 +15,18 @@ import collections
 import concurrent.futures
 import dataclasses
 import datetime as dt
-import os
 import queue
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from datapallas.errors import ConfigurationError
 from datapallas.reports import frames
-from datapallas.reports.child_process import Child, Ended
+from datapallas.reports.child_process import Child, Ended, cores
 from datapallas.reports.model import Problem
-from datapallas.reports.places import Place
+from datapallas.reports.places import Place, expanded
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -41,6 +41,9 @@ Result: TypeAlias = "tuple[Recipient, Rendered | Problem]"
 IN_A_ROW = 3
 """Processes that may end one after the other before the template is taken for broken."""
 _ROWS_IN_BATCH = 1000
+_LARGEST, _LARGEST_ENVELOPES = 16, 200
+# A batch is as large as fits into these: few wake-ups where each takes little, even shares where each takes long.
+_BATCH_SECONDS, _BATCH_OCTETS = 0.05, 4 * 1024 * 1024
 _FAULT = "template"
 
 
@@ -64,11 +67,11 @@ class Renderer:
         envelope_only: bool = False,
         today: dt.date | None = None,
     ) -> None:
-        self._report = report
         self._processes = processes or cores()
+        report = self._report = _at_home(report)
         bare = dataclasses.replace(report, rows=None, schedule=None)  # no password leaves this process
-        self._order = (bare, today or dt.date.today(), envelope_only)  # noqa: DTZ011 - the day where the reader is
-        self._most_in_batch = _batch_size(report, envelope_only=envelope_only)
+        self._order = ("report", bare, today or dt.date.today(), envelope_only)  # noqa: DTZ011 - the day where the reader is
+        self._size, self._largest = 1, _LARGEST_ENVELOPES if envelope_only else _LARGEST
         self._places = [
             Place(report.folder),
             *[Place(report.folder, one.file) for one in report.attachments if one.file],
@@ -128,7 +131,7 @@ class Renderer:
         for recipient in recipients:
             batch.append(recipient)
             rows += len(recipient.rows)
-            if len(batch) >= self._most_in_batch or rows > _ROWS_IN_BATCH:
+            if len(batch) >= self._size or rows > _ROWS_IN_BATCH:
                 yield tuple(batch)
                 batch, rows = [], 0
         if batch:
@@ -143,8 +146,9 @@ class Renderer:
             if stop.is_set():  # asked after the child is there to be killed
                 self._put(child)
                 break
+            begun = time.monotonic()
             try:
-                done += self._ask(child, batch[len(done) :])
+                made = self._ask(child, batch[len(done) :])
             except _Gone as gone:
                 self._forget(child)
                 done += gone.done
@@ -156,7 +160,15 @@ class Renderer:
                 raise
             else:
                 self._put(child)
+                self._measure(made, time.monotonic() - begun)
+                done += made
         return done
+
+    def _measure(self, made: list[Result], seconds: float) -> None:
+        """Choose how many go to a child at once, by what these took."""
+        octets = sum([len(one.data) for _, answer in made for one in getattr(answer, "documents", ())])
+        fit = min(_BATCH_SECONDS / max(seconds, 1e-6), _BATCH_OCTETS / max(octets, 1)) * len(made)
+        self._size = max(1, min(self._largest, int(fit)))
 
     def _ask(self, child: Child, batch: Batch) -> list[Result]:
         done: list[Result] = []
@@ -186,9 +198,12 @@ class Renderer:
             raise Ended("it answered with something else") from None
         for document in (*rendered.documents, *rendered.inline):
             # Checked again here: a template that took its process over must not choose what is attached.
-            if document.path is not None and not any(place.holds(document.path) for place in self._places):
+            if document.path is not None and not self._may_use(document.path):
                 raise Ended(f"it named {document.path.name}, which the report may not use")
         return rendered
+
+    def _may_use(self, path: Path) -> bool:
+        return path == path.resolve() and any(place.holds(path) for place in self._places)
 
     def _check(self) -> None:
         if len(self._in_a_row) >= IN_A_ROW:
@@ -251,15 +266,8 @@ class _Gone(Exception):
         self.done = done  # before that one
 
 
-def _batch_size(report: Report, *, envelope_only: bool) -> int:
-    """Recipients that go to a child at once: few where each takes long, so that children share the work evenly."""
-    if envelope_only:
-        return 200
-    return 1 if report.attachments or report.burst else 16
-
-
-def cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _at_home(report: Report) -> Report:
+    """`~/` in the path of a given file is this process's home; a child has another one."""
+    given = [dataclasses.replace(one, file=expanded(one.file)) for one in report.attachments]
+    burst = report.burst and dataclasses.replace(report.burst, file=expanded(report.burst.file))
+    return dataclasses.replace(report, attachments=tuple(given), burst=burst)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from datapallas.reports.model import Recipient, Rendered, Report
     from datapallas.reports.sink import Sink
 
+SKIPPED = "skipped"
+"""The code of a problem that was told before the run began."""
 MESSAGES = 100
 """Messages of one chunk, at most."""
 _OCTETS = 8 * 1024 * 1024
@@ -262,7 +264,7 @@ def _message(run: Rendering, recipient: Recipient, rendered: Rendered | Problem)
     if isinstance(rendered, Problem):
         return rendered
     if recipient.key in run.skip:
-        return Problem(code="skipped", text="It was left out.", place=recipient.place, key=recipient.key)
+        return Problem(code=SKIPPED, text="It was left out.", place=recipient.place, key=recipient.key)
     if run.report.test_to:
         subject = f"[Test for {rendered.to.strip()}] {rendered.subject}"
         rendered = dataclasses.replace(rendered, subject=subject)

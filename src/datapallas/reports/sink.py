@@ -16,9 +16,9 @@ MOST = 1000
 """How many are kept that nobody has taken yet; of the others only the count is."""
 
 
-def error(kind: str, text: str, place: str = "", key: str = "") -> Problem:
+def error(kind: str, text: str, place: str = "", key: str = "", number: int = 0) -> Problem:
     """What keeps a recipient from getting anything; `kind` is a word of `Problem.code`."""
-    return Problem(code=kind, text=text, place=place, key=key)
+    return Problem(code=kind, text=text, place=place, key=key, number=number)
 
 
 def warning(kind: str, text: str, place: str = "", key: str = "") -> Problem:

@@ -8,6 +8,7 @@ import pytest
 
 from datapallas.connection import form
 from datapallas.connection.fields import FIELDS
+from datapallas.connection.file_store import FileStore
 from datapallas.connection.identity import PASSWORD
 from datapallas.web.api.given import Secrets
 
@@ -165,7 +166,7 @@ def test_the_list_has_every_connection_and_every_broken_file(api: Api, page: Pag
     """A file that cannot be read is a row with line and reason; it can be seen as a problem, and deleted."""
     assert api.good("GET", "/connections") == {"connections": []}
     api.good("POST", "/connections", MICROSOFT, 201)
-    folder = page.services.home.folder.store.connections
+    folder = FileStore(page.services.home.folder.store.root).connections
     (folder / "eml-broken.xml").write_text("<documentburster>\n<oops")
     broken, reports = api.good("GET", "/connections")["connections"]
     assert (

@@ -83,7 +83,12 @@ def _write(sheet: Any, at: tuple[int, int], value: Any, shapes: Mapping[type, An
         case dt.date() if not isinstance(value, dt.datetime) and value.year >= 1900:  # noqa: PLR2004 - the same
             sheet.write_datetime(*at, value, shapes[dt.date])
         case _:
-            sheet.write_string(*at, show(value)[:_MOST_CELL])
+            text = show(value)
+            if len(text) > _MOST_CELL:
+                raise Trouble(
+                    "document", f"A text of {len(text):,} characters does not fit into a cell of a sheet."
+                )
+            sheet.write_string(*at, text)
 
 
 def _fits(figure: float | decimal.Decimal) -> bool:

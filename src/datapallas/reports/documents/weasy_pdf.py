@@ -6,7 +6,6 @@ and parsed once a process.
 
 from __future__ import annotations
 
-import gc
 import mimetypes
 import re
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,6 @@ _LINK = re.compile(r"""<link\s+rel=["']?stylesheet["']?\s+href=["']([^"']+)["']\
 _ANY_STYLE = re.compile(r"<style\b|<link\b[^>]*stylesheet", re.IGNORECASE)
 _MOST = 64 * 1024 * 1024
 _KEPT = 64  # stylesheets, images
-_COLLECT_EVERY = 16
 
 
 class WeasyPdf:
@@ -42,17 +40,11 @@ class WeasyPdf:
         self._shared = {"font_config": FontConfiguration(), "counter_style": CounterStyle()}
         self._sheets: dict[str, Any] = {}
         self._images: dict[str, Any] = {}
-        self._count = 0
-        # Its trees are full of circles; looking for those in the middle of a document costs a fifth of the time.
-        gc.disable()
 
     def make(self, html: str, name: str) -> bytes:
         """The PDF of filled-in HTML. Raises Trouble."""
         from weasyprint.urls import FatalURLFetchingError
 
-        self._count += 1
-        if self._count % _COLLECT_EVERY == 0:
-            gc.collect()
         if len(self._images) > _KEPT:
             self._images.clear()
         try:

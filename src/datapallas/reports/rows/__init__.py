@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from datapallas.reports.model import Source
     from datapallas.reports.rows.base import Rows
+    from datapallas.reports.rows.files import DataFile
 
 __all__ = ["open_rows"]
 
@@ -46,19 +47,21 @@ def open_rows(
         with sql_rows(source, folder, after) as found:
             yield found
         return
-    with opened(source, folder, stdin) as file:
-        rows: Rows
-        match source.kind:
-            case Kind.CSV:
-                from datapallas.reports.rows.delimited import DelimitedRows
+    with opened(source, folder, stdin) as file, contextlib.closing(_rows(file, source, after)) as rows:
+        yield rows
 
-                rows = DelimitedRows(file, source, after)
-            case Kind.EXCEL:
-                from datapallas.reports.rows.excel import ExcelRows
 
-                rows = ExcelRows(file, source, after)
-            case Kind.JSONL:
-                from datapallas.reports.rows.jsonl import JsonRows
+def _rows(file: DataFile, source: Source, after: int) -> Rows:
+    match source.kind:
+        case Kind.EXCEL:
+            from datapallas.reports.rows.excel import ExcelRows
 
-                rows = JsonRows(file, source, after)
-        yield rows  # held until the file is closed: its reader may not go first
+            return ExcelRows(file, source, after)
+        case Kind.JSONL:
+            from datapallas.reports.rows.jsonl import JsonRows
+
+            return JsonRows(file, source, after)
+        case _:
+            from datapallas.reports.rows.delimited import DelimitedRows
+
+            return DelimitedRows(file, source, after)

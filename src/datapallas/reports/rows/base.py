@@ -43,11 +43,14 @@ class Rows(abc.ABC):
     def __iter__(self) -> Iterator[Row]:
         """Each row that can be read, once."""
 
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
+        """Let go of what was opened for reading, but for the file itself."""
+
     def _bad(self, place: str, reason: str) -> None:
         """Note a row that cannot be read."""
         self.total += 1
         if self.total > self._after:
-            self.problems.add(error("row", f"{reason[:1].upper()}{reason[1:]}.", place))
+            self.problems.add(error("row", f"{reason[:1].upper()}{reason[1:]}.", place, number=self.total))
 
 
 def columns_of(cells: Sequence[object], place: str, file: str) -> tuple[str, ...]:

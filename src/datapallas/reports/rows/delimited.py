@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MAX_FIELD = 32 * 1024 * 1024
 """Characters of one field, and of one line."""
 _MOST_UNCLOSED = 200
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # a zip archive, a compound file
 _NAMES = {"\t": "tab", "\x1f": "unit separator"}
 
 
@@ -39,11 +40,15 @@ class DelimitedRows(Rows):
         encoding = encodings.find(file.stream, source.encoding)
         file.stream.seek(encoding.begin)
         head = file.stream.read(encodings.SAMPLE)
+        if head.startswith(_WORKBOOKS):
+            raise header_error(
+                file.name, "line 1", 'it is a workbook of Excel and not text: set kind = "excel"'
+            )
         sample = _from(head.decode(encoding.name, "replace"), source.header_row)
         self._layout = layout.find(sample, source.delimiter, whole=len(head) < encodings.SAMPLE)
         file.stream.seek(encoding.begin)
-        text = io.TextIOWrapper(file.stream, encoding.name, encoding.errors, newline="")
-        self._lines = _Lines(text, encoding, self._name)
+        self._text = io.TextIOWrapper(file.stream, encoding.name, encoding.errors, newline="")
+        self._lines = _Lines(self._text, encoding, self._name)
         self._lines.skip(self._layout.skip + source.header_row - 1)
         if csv.field_size_limit() < MAX_FIELD:  # the process's, not ours alone: raised, never lowered
             csv.field_size_limit(MAX_FIELD)
@@ -53,7 +58,15 @@ class DelimitedRows(Rows):
             "delimiter": _NAMES.get(mark, mark),
         }
         self._records = self._read()
-        self.columns = self._header()
+        try:
+            self.columns = self._header()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Leave the file open, which is not ours to close."""
+        self._text.detach()
 
     def __iter__(self) -> Iterator[Row]:
         columns, width, lines = self.columns, len(self.columns), self._lines
@@ -92,7 +105,7 @@ class DelimitedRows(Rows):
             except StopIteration:
                 return
             except csv.Error as problem:
-                reason = _words(str(problem))
+                reason = _words(str(problem), several=lines.several)
                 unclosed += 1
                 if unclosed > _MOST_UNCLOSED:
                     raise self._hopeless(line, reason) from None
@@ -151,6 +164,11 @@ class _Lines:
         self.dirt = ""
         return self._number + 1
 
+    @property
+    def several(self) -> bool:
+        """Whether this record has more than one line so far."""
+        return len(self._record) > 1
+
     def give_back(self) -> None:
         """Give the lines of this record back, all but the first one."""
         rest = self._record[1:]
@@ -192,9 +210,9 @@ def _ragged(has: int, width: int) -> str:
     return f"it has {fields}, and there are {width} columns ({why})"
 
 
-def _words(said: str) -> str:
-    """What the csv module says, for the person who keeps the list."""
-    if "unexpected end of data" in said:
+def _words(said: str, *, several: bool) -> str:
+    """What the csv module says, for the person who keeps the list; `several`: it has read more than one line."""
+    if "unexpected end of data" in said or (several and "expected after" in said):
         return "a quotation mark is opened and not closed"
     if "expected after" in said:
         return "a quotation mark stands inside of a quoted value; it has to be doubled"

@@ -87,7 +87,10 @@ class ExcelRows(Rows):
         except PasswordError:
             raise self._broken("it is protected by a password") from None
         except (CalamineError, WorksheetNotFound, IndexError) as problem:
-            raise self._broken(f"it is no workbook that can be read ({problem})") from None
+            file.stream.seek(0)
+            is_text = b"\0" not in file.stream.read(4096)
+            hint = '; it is text: if it is CSV, set kind = "csv"' if is_text else ""
+            raise self._broken(f"it is no workbook that can be read ({problem}){hint}") from None
         reason = f"there is no sheet {wanted!r}{nearest(wanted, names)}"
         raise RowsError(f"{file.name}: {reason}.", code="rows-sheet", file=file.name, line="", reason=reason)
 

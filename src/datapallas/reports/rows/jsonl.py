@@ -5,7 +5,7 @@ Must stay true: a line that is no object is a problem with its number; the other
 
 from __future__ import annotations
 
-import codecs
+import io
 import json
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -28,22 +28,34 @@ class JsonRows(Rows):
 
     def __init__(self, file: DataFile, source: Source, after: int) -> None:
         super().__init__(after)
-        self._name, self._stream = file.name, file.stream
+        self._name = file.name
         found = encodings.find(file.stream, source.encoding)
-        self._encoding = found.name if found.sure else "utf-8"  # RFC 8259 section 8.1
-        self._stream.seek(found.begin)
-        self.about = {"encoding": self._encoding}
+        if not found.sure:
+            found = encodings.Encoding("utf-8")  # RFC 8259 section 8.1
+        file.stream.seek(found.begin)
+        self.about = {"encoding": found.name}
+        self._encoding = found
         self._decode = json.JSONDecoder(parse_constant=_refuse).decode
+        self._text = io.TextIOWrapper(file.stream, found.name, found.errors, newline="\n")
         self._objects = self._read()
         self._first: tuple[int, dict[str, Any]] | None = None
+        try:
+            self.columns = self._names()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Leave the file open, which is not ours to close."""
+        self._text.detach()
+
+    def _names(self) -> tuple[str, ...]:
         for line, value in self._objects:
             if isinstance(value, dict):
                 self._first = line, value
-                break
+                return tuple(value)
             self._bad(f"line {line}", value)
-        if self._first is None:
-            raise header_error(self._name, "line 1", "there is no JSON object in it")
-        self.columns = tuple(self._first[1])
+        raise header_error(self._name, "line 1", "there is no JSON object in it")
 
     def __iter__(self) -> Iterator[Row]:
         if self._first is not None:
@@ -70,6 +82,9 @@ class JsonRows(Rows):
                 continue
             if number == 1 and text in {"[", "[{"}:
                 raise header_error(self._name, "line 1", "it is one JSON array, not an object a line")
+            if not text.isascii() and self._encoding.stray.search(text):
+                yield number, f"it holds bytes that are not {self._encoding.name}"
+                continue
             try:
                 value = self._decode(text)
             except (ValueError, RecursionError) as problem:
@@ -80,18 +95,13 @@ class JsonRows(Rows):
             yield number, value if isinstance(value, dict) else "it is no JSON object"
 
     def _lines(self) -> Iterator[str]:
-        reader = (
-            codecs.getreader(self._encoding)(self._stream, "replace")
-            if "utf-8" not in self._encoding
-            else None
-        )
-        while True:
-            line: bytes | str = reader.readline() if reader else self._stream.readline(MAX_LINE + 1)
-            if not line:
-                return
+        while line := self._text.readline(MAX_LINE + 1):
             if len(line) > MAX_LINE:
-                raise RowsError(f"{self._name}: a line is longer than 64 MB.", code="rows-line", file=self._name, line="", reason="a line is too long")  # fmt: skip
-            yield line.decode("utf-8", "surrogateescape") if isinstance(line, bytes) else line
+                raise RowsError(
+                    f"{self._name}: a line is longer than 64 MB.",
+                    code="rows-line", file=self._name, line="", reason="a line is too long",
+                )  # fmt: skip
+            yield line
 
 
 def _refuse(name: str) -> NoReturn:

@@ -30,11 +30,13 @@ class Layout:
     Attributes:
         delimiter: between fields.
         backslash: a quotation mark inside of others is written with a backslash, as MySQL does; else it is doubled.
+        spaced: a space stands between the delimiter and the quotation mark that begins a value.
         skip: lines before the one with the names: Excel's `sep=;`.
     """
 
     delimiter: str = ","
     backslash: bool = False
+    spaced: bool = False
     skip: int = 0
 
     def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
@@ -45,6 +47,7 @@ class Layout:
             delimiter=self.delimiter,
             escapechar=escape,
             doublequote=not self.backslash,
+            skipinitialspace=self.spaced,
             strict=True,
         )
 
@@ -61,8 +64,10 @@ def find(sample: str, given: str = "", *, whole: bool = True) -> Layout:
     backslash = bool(re.search(r'[^"\\]\\"[^,;\t|\r\n]', sample)) and '""' not in re.sub(
         r'(^|[,;\t|])""(?=[,;\t|\r\n]|$)', "", sample, flags=re.MULTILINE
     )
-    layout = Layout(given, backslash, skip)
-    return layout if given else dataclasses.replace(layout, delimiter=_delimiter(sample, layout))
+    layout = Layout(given, backslash, skip=skip)
+    mark = given or _delimiter(sample, layout)
+    spaced = bool(re.search(re.escape(mark) + ' +"', sample)) and f'{mark}"' not in sample
+    return dataclasses.replace(layout, delimiter=mark, spaced=spaced)
 
 
 def _delimiter(sample: str, layout: Layout) -> str:
@@ -97,6 +102,7 @@ def _cut(sample: str, layout: Layout) -> list[list[str]]:
         delimiter=layout.delimiter,
         escapechar="\\" if layout.backslash else None,
         doublequote=not layout.backslash,
+        skipinitialspace=True,
     )
     rows: list[list[str]] = []
     with contextlib.suppress(csv.Error):  # what was cut so far is enough to judge by

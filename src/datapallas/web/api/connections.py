@@ -87,12 +87,15 @@ def change_connection(code: Code, body: Change, parts: Parts, asking: Asking) ->
     return shown(parts, saved)
 
 
+Force = Annotated[bool, Query(description="Delete it even though it is the default one, or reports use it.")]
+
+
 @router.delete(f"{BASE}/connections/{{code}}", dependencies=[Depends(needs(Role.ADMIN))], status_code=204)
 def delete_connection(
     code: Code,
     parts: Parts,
     asking: Asking,
-    force: Annotated[bool, Query(description="Delete it though it is the default one, or in use.")] = False,  # noqa: FBT002
+    force: Force = False,  # noqa: FBT002 - a query parameter
 ) -> None:
     """Delete a connection and its sign-in; a broken file too. The sign-in is not revoked: sign out first for that."""
     try:

@@ -1,0 +1,26 @@
+"""What tests of several parts share: a PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from strangers.needs import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from outbox.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """A PostgreSQL; started once, when a test asks for it."""
+    from outbox import postgres
+
+    programs = postgres.programs()
+    if programs is None:
+        missing(f"PostgreSQL is not installed: {postgres.ADVICE}")
+    with postgres.running(programs) as found:
+        yield found
