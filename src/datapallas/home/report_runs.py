@@ -136,8 +136,9 @@ class ReportRuns:
         return record
 
     def cancel(self, run: str) -> None:
-        """Promise nothing more and send nothing more of it. Raises UsageError."""
-        self.records.load(run)
+        """Promise nothing more and send nothing more of it. Raises UsageError: unknown, or ended already."""
+        if (state := self.records.load(run).state) in {State.DONE, State.CANCELLED}:
+            raise UsageError(f"The run {run} is {state.value}.", code="run-ended", run=run)
         alive = [state for state in State if state not in {State.DONE, State.CANCELLED}]
         self.records.move(run, alive, State.CANCELLED, owner="")
         with contextlib.suppress(UsageError):  # nothing was promised yet
