@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datapallas.errors import DataPallasError, UsageError
+from datapallas.errors import ConfigurationError, UsageError
 from datapallas.reports import workbench
 from datapallas.reports.finding import Pick, find
 from datapallas.reports.first_page import first_page
@@ -176,7 +176,7 @@ def test_a_file_is_brought_whole_or_not_at_all(reports: Reports) -> None:
     old = reports.read_file("invoices", "email.html")
     with Upload(reports, "invoices", "email.html") as upload:
         upload.write(b"{{ broken")
-        with pytest.raises(DataPallasError):
+        with pytest.raises(ConfigurationError, match=r"email\.html, line 1"):
             upload.take()
     with Upload(reports, "invoices", "email.html") as upload:
         for _ in range(64):

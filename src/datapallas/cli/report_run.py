@@ -132,7 +132,7 @@ def _attended(home: Home, runs: ReportRuns, run_id: str, *, as_json: bool) -> in
     """Do it here, or watch who does it; Ctrl-C leaves it to be resumed."""
     from datapallas.cli.report_watch import exit_code, say_summary, watch
     from datapallas.home.runs import Running
-    from datapallas.outbox.draining import draining
+    from datapallas.outbox.background import draining
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager ends it as Ctrl-C does
     running = Running(home, _tell, lambda _: None, schedules=False)

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from datapallas.home.report_lines import Line
     from datapallas.home.report_runs import Progress, ReportRuns
     from datapallas.outbox.runs.records import Record, Records
+    from datapallas.reports.run import Wanted
     from datapallas.reports.workbench import Draft
 
+WORK = "report"  # as home.report_steps has it, which costs too much to import here
 _SECONDS = 30.0
 """Over how long a run's rate is measured."""
 _MOST_WATCHED = 100
@@ -91,11 +93,17 @@ class ReportDesk:
         found = self.runs.history(code, newest=newest + 10)
         return [one for one in found if one.state.value != "prepared"][:newest]
 
+    def begin(self, code: str, wanted: Wanted) -> str:
+        """Promise a run whose rows are read in the background; its id. Raises ConfigurationError."""
+        return self.runs.begin(code, wanted)
+
     def progress(self, run: str) -> Progress:
         """How far a run is. Raises UsageError (code ``unknown-run``)."""
-        if not self.there:
-            raise UsageError(f"There is no run {run!r}.", code="unknown-run", run=run)
-        return self.runs.progress(run)
+        if self.there:
+            found = self.runs.progress(run)
+            if found.record.work == WORK:
+                return found
+        raise UsageError(f"There is no run {run!r}.", code="unknown-run", run=run)
 
     def rate(self, progress: Progress) -> float:
         """Recipients a second that got an outcome lately; 0 while nothing is known."""
