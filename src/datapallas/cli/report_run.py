@@ -66,12 +66,12 @@ def run(as_json: bool, code: str, **given: Any) -> int:  # noqa: FBT001
             from datapallas.cli.report_dry_run import dry_run
 
             return dry_run(runs, (code, wanted), given["out"] or Path(f"{code}-dry-run"), as_json=as_json)
-        prepared = runs.prepare(code, wanted, sys.stdin.buffer)
+        prepared = runs.prepare(code, wanted, sys.stdin.buffer if sys.stdin else None)
         with _dropped(runs, prepared.run):
             _show(runs, prepared, as_json=as_json)
             if prepared.stops is not None:
                 raise prepared.stops
-            if not given["yes"] and not as_json and sys.stdin.isatty() and wanted.rows != "-":
+            if not given["yes"] and not as_json and sys.stdin and sys.stdin.isatty() and wanted.rows != "-":
                 click.confirm("Send it?", abort=True, err=True)
             runs.start(prepared.run)
         if given["queue"]:
