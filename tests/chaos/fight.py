@@ -22,7 +22,7 @@ from datapallas.errors import StorageError
 from datapallas.mail.address import NamedAddress
 from datapallas.mail.compose import Composer
 from datapallas.mail.message import Message
-from datapallas.outbox import tables
+from datapallas.outbox import pacing, tables
 from datapallas.outbox.accept import Item, Job, accept
 from outbox.office import CODE, SENDER
 
@@ -256,5 +256,5 @@ def check(account: Account, sessions: int) -> None:
     assert sum(account.fates.values()) == account.recipients
     assert not account.missing, account
     assert account.twice <= account.listed, account.twice - account.listed
-    in_flight = sessions * (account.kills + account.restarts) + account.lost
+    in_flight = pacing.WINDOW * (sessions * (account.kills + account.restarts) + account.lost)
     assert len(account.twice) <= in_flight, account

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import os
+import pty
 import signal
+import time
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -149,6 +153,21 @@ def test_queue_and_serve(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
         serving.communicate(timeout=30)
 
 
+def test_run_beside_serve(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
+    """While a server does the runs of this home, `report run` watches it do this one; nobody gets anything twice."""
+    with shell.start("serve", "--no-browser", "--port", "0") as serving:
+        lock = shell.root / "data" / "runs.lock"
+        end = time.monotonic() + 30
+        while not (lock.exists() and lock.read_text()):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        done = shell.call("report", "run", "letters", "--yes")
+        serving.send_signal(signal.SIGTERM)
+        serving.communicate(timeout=30)
+    assert done.code == 0 and "3 accepted" in done.out
+    assert len(arrived(sandbox)) == 3 == len(set(arrived(sandbox)))
+
+
 def test_ctrl_c_and_resume(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
     """Ctrl-C leaves the run as it is and says how to go on; nobody gets anything twice."""
     assert shell.call("outbox", "limits", "eml-sandbox", "--per-minute", "60", "--sessions", "1").code == 0
@@ -162,6 +181,21 @@ def test_ctrl_c_and_resume(shell: Shell, sandbox: Sandbox, folder: Path) -> None
     assert shell.call("outbox", "limits", "eml-sandbox", "--preset").code == 0
     assert shell.call(*command).code == 0
     assert len(arrived(sandbox)) == 3 == len(set(arrived(sandbox)))
+
+
+def test_the_bar_on_a_terminal(shell: Shell, folder: Path) -> None:
+    """On a terminal one line moves, with how many are done; the result stays apart from it."""
+    ours, theirs = pty.openpty()
+    with shell.start("report", "run", "letters", "--yes", stderr=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal is gone when the command is
+            while piece := os.read(ours, 4096):
+                shown += piece
+        out, _ = running.communicate(timeout=30)
+    os.close(ours)
+    assert running.returncode == 0 and "3 accepted" in out
+    assert b"\r[" in shown and b"] 3 of 3" in shown.replace(b"#" * 24, b"")
 
 
 def test_cancel(shell: Shell, sandbox: Sandbox, folder: Path) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from oauth.scripted import Idp, Raw, Seen
     from outbox.postgres import Postgres
 
-LEASE = 1.0
+LEASE = 0.5
 
 _CHILD = """
 import os, signal, sys

@@ -18,8 +18,8 @@ from datapallas.home.outbox import Outbox
 from datapallas.home.report_runs import open_runs, over
 from datapallas.home.report_steps import ReportSteps
 from datapallas.home.runs import Running
+from datapallas.outbox.background import draining
 from datapallas.outbox.courier import Courier
-from datapallas.outbox.draining import draining
 from datapallas.outbox.runs.records import Task
 from datapallas.outbox.runs.tables import State
 

@@ -194,3 +194,32 @@ def test_a_file_that_was_left_and_has_changed_stops_the_run(
     record = runs.records.load(prepared.run)
     assert record.state is State.STOPPED and record.problem is not None
     assert record.problem.code == "run-file-changed" and promised(runs, prepared.run) == []
+
+
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_a_stopped_run_is_resumed(home: Home, runs: ReportRuns, stage: Stage) -> None:  # noqa: F811
+    """A run that stopped for its list reads the corrected list; one that stopped in the middle goes on behind it."""
+    toml = TOML.replace('"skip"', '"stop"')
+    place = folder(
+        home.root,
+        report_toml=toml,
+        people_csv=people(30, bad=7),
+        mail_txt="{% if name == 'N120' %}{{ 1 // 0 }}{% endif %}",
+    )
+    run = runs.begin("letters", Wanted())
+    assert ended(work(home, run)) == 0
+    record = runs.records.load(run)
+    assert record.state is State.STOPPED and record.problem is not None
+    assert record.problem.code == "report-problems" and len(list(runs.problems(run))) == 4
+    (place / "people.csv").write_text(people(250))
+    runs.resume(run)
+    assert ended(work(home, run)) == 0
+    assert runs.records.load(run).state is State.STOPPED
+    assert [one["key"] for one in runs.problems(run)] == ["120"]
+    before = len(promised(runs, run))
+    assert 119 <= before < 249
+    runs.resume(run)
+    assert ended(work(home, run)) == 0
+    progress = runs.progress(run)
+    assert progress.record.state is State.DONE and progress.failed == 1
+    assert progress.outcomes["accepted"] == 249 == len(set(promised(runs, run)))

@@ -15,7 +15,7 @@ from datapallas.home import Home, report_lines, run_place, runs
 from datapallas.home.report_runs import ReportRuns, open_runs
 from datapallas.home.runs import Running
 from datapallas.home.schedules import Schedules, chores
-from datapallas.outbox.draining import draining
+from datapallas.outbox.background import draining
 from datapallas.outbox.runs import routines
 from datapallas.outbox.runs.records import Record
 from datapallas.outbox.runs.routines import Routine, make_due

@@ -38,7 +38,7 @@ def dry_run(runs: ReportRuns, asked: tuple[str, Wanted], out: Path, *, as_json: 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is not an empty folder.", code="dry-run-folder", path=out)
     with tempfile.TemporaryDirectory(prefix="datapallas-dry-run-") as place:
-        prepared = prepare_in(runs.home, Path(place, "run"), asked, sys.stdin.buffer)
+        prepared = prepare_in(runs.home, Path(place, "run"), asked, sys.stdin.buffer if sys.stdin else None)
         if not as_json:
             note(how_long(runs.outbox, prepared.facts["connection"], prepared.recipients).words)
         writing = _Writing(runs, prepared.facts["connection"], out)

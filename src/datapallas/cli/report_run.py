@@ -66,12 +66,12 @@ def run(as_json: bool, code: str, **given: Any) -> int:  # noqa: FBT001
             from datapallas.cli.report_dry_run import dry_run
 
             return dry_run(runs, (code, wanted), given["out"] or Path(f"{code}-dry-run"), as_json=as_json)
-        prepared = runs.prepare(code, wanted, sys.stdin.buffer)
+        prepared = runs.prepare(code, wanted, sys.stdin.buffer if sys.stdin else None)
         with _dropped(runs, prepared.run):
             _show(runs, prepared, as_json=as_json)
             if prepared.stops is not None:
                 raise prepared.stops
-            if not given["yes"] and not as_json and sys.stdin.isatty() and wanted.rows != "-":
+            if not given["yes"] and not as_json and sys.stdin and sys.stdin.isatty() and wanted.rows != "-":
                 click.confirm("Send it?", abort=True, err=True)
             runs.start(prepared.run)
         if given["queue"]:
@@ -132,7 +132,7 @@ def _attended(home: Home, runs: ReportRuns, run_id: str, *, as_json: bool) -> in
     """Do it here, or watch who does it; Ctrl-C leaves it to be resumed."""
     from datapallas.cli.report_watch import exit_code, say_summary, watch
     from datapallas.home.runs import Running
-    from datapallas.outbox.draining import draining
+    from datapallas.outbox.background import draining
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager ends it as Ctrl-C does
     running = Running(home, _tell, lambda _: None, schedules=False)

@@ -16,8 +16,8 @@ from datapallas.mail.compose import Composed, Composer
 from datapallas.mail.mailbox import sender_of
 from datapallas.outbox import single
 from datapallas.outbox.accept import Item, Job, accept
+from datapallas.outbox.background import draining
 from datapallas.outbox.courier import Courier, Only
-from datapallas.outbox.draining import draining
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -58,8 +58,9 @@ class ReportSteps:
         if record.facts.get("frozen"):
             return
         wanted = Wanted.from_dict(record.facts.get("wanted", {}))
+        self._records.forget_notes(record.id)  # of an earlier look at rows that were corrected since
         found = prepare(self._home, record.id, (record.subject, wanted))
-        task.save(found.facts, found.noted, bound=True)
+        task.save(found.facts | {"frozen": found.stops is None}, found.noted, bound=found.stops is None)
         if found.stops is not None:
             raise found.stops
 

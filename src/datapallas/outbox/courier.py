@@ -244,9 +244,7 @@ class Courier:
         try:
             return self._room.limits(code)
         except DataPallasError as error:
-            if (
-                error.transient
-            ):  # what holds the connections is away for a moment: no reason to pause a mailbox
+            if error.transient:  # what holds the connections is away: no reason to pause a mailbox
                 self._full[code] = time.monotonic() + _AGAIN
             else:
                 results.stop_for(self._database, code, error, Pause.CONFIGURATION, self._mark(code))

@@ -183,6 +183,11 @@ class Records(Database):
         with self.write() as tx:
             _note(tx, id_, noted, 0)
 
+    def forget_notes(self, id_: str) -> None:
+        """Nothing was noted of this run."""
+        with self.write() as tx:
+            tx.execute(sa.delete(notes).where(notes.c.run == id_))
+
     def delete(self, ids: Sequence[str]) -> None:
         """Forget runs and what was noted of them."""
         with self.write() as tx:

@@ -1,6 +1,6 @@
-"""A courier that works in the background for as long as a block lasts.
+"""A courier in the background, for as long as a block lasts.
 
-Must stay true: what stops it is told by whoever ends the block.
+Must stay true: what ended it is told when the block ends; ending waits for what is being handed over.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING
 
-from datapallas.outbox.courier import END_SECONDS
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from datapallas.outbox.courier import Courier
+
+_END_SECONDS = 30.0
 
 
 @contextlib.contextmanager
@@ -34,6 +34,6 @@ def draining(courier: Courier) -> Iterator[None]:
         yield
     finally:
         courier.stop()
-        thread.join(END_SECONDS)
+        thread.join(_END_SECONDS)
     if failure:
         raise failure[0]
