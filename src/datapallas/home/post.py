@@ -84,6 +84,8 @@ class Post:
     ) -> Promised:
         """Promise a message. The same key again is the same message; if it was taken back, it is to be sent again.
 
+        A mailbox that waits for a sign-in or a change is tried once more.
+
         Raises StorageError (nothing was promised), MessageError, ConfigurationError.
         """
         database = self._outbox.database
@@ -94,12 +96,11 @@ class Post:
         with database.write() as tx:
             new = bool(accept(database, self.job, [item], within=tx).new)
             again = not new and single.asked_again(tx, self.job.id, item.key, database.now(tx))
+            single.unpause(tx, self.job.connection)
         return Promised(item.key, new or again)
 
     def send(self) -> None:
         """Have what was promised sent by this process, too, from now on."""
-        with self._outbox.database.write() as tx:
-            single.unpause(tx, self.job.connection)
         with self._starting:
             if not self._started:
                 self._running.enter_context(draining(self._courier))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import threading
 from typing import TYPE_CHECKING
 
 from datapallas.errors import MessageError, SmtpUnsupported
@@ -40,11 +41,12 @@ class _Postbox(Desk):
         super().__init__(self._post.connection)
         self._numbers = itertools.count(1)
 
-    def _promise(self, message: Message | Composed, envelope_from: str | None) -> str:
-        number = str(next(self._numbers))
-        key = self._post.promise(message, number, envelope_from=envelope_from).key
+    def _key(self) -> str:
+        return str(next(self._numbers))
+
+    def _promise(self, message: Message | Composed, key: str, envelope_from: str | None) -> None:
+        self._post.promise(message, key, envelope_from=envelope_from)
         self._post.send()
-        return key
 
     def _queue(self, messages: Message | Iterable[Message], key: str | Iterable[str], job: str) -> str:
         if isinstance(messages, Message):
@@ -103,12 +105,18 @@ class Postbox(_Postbox):
         self._post.close()
 
     def _sent(self, message: Message | Composed, envelope_from: str | None) -> Standing:
-        key = self._promise(message, envelope_from)
-        while True:
-            self._post.wait(key, _enough)
-            over = self._over(key)
-            if over is not None:
-                return over
+        key, changed = self._key(), threading.Event()
+        self._post.listen(key, changed.set)  # before it is promised, so that nothing is missed
+        try:
+            self._promise(message, key, envelope_from)
+            while True:
+                changed.wait(LOOK)
+                changed.clear()
+                over = self._over(key)
+                if over is not None:
+                    return over
+        finally:
+            self._post.forget(key)
 
 
 class AsyncPostbox(_Postbox):
@@ -137,18 +145,18 @@ class AsyncPostbox(_Postbox):
         await asyncio.to_thread(self._post.close)
 
     async def _sent(self, message: Message | Composed, envelope_from: str | None) -> Standing:
-        key = await asyncio.to_thread(self._promise, message, envelope_from)
-        changed = asyncio.Event()
+        key, changed = self._key(), asyncio.Event()
         loop = asyncio.get_running_loop()
         self._post.listen(key, lambda: _tell(loop, changed))
         try:
+            await asyncio.to_thread(self._promise, message, key, envelope_from)
             while True:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), LOOK)
                 changed.clear()
                 over = await asyncio.to_thread(self._over, key)
                 if over is not None:
                     return over
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), LOOK)
         finally:
             self._post.forget(key)
 
