@@ -193,6 +193,7 @@ class Walk:
         page.wait_for_load_state("networkidle")
         self.camera.draw(page, "report-editor")
         page.get_by_role("button", name="Test, run, history").click()
+        page.wait_for_load_state()  # before that a button does nothing yet
         page.get_by_role("button", name="Prepare the run").click()
         page.get_by_role("heading", name="Ready").wait_for()
         self.camera.draw(page, "report-run")

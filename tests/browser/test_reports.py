@@ -53,6 +53,7 @@ def test_from_a_sample_to_mail_that_arrived(visit: Visit, reports: Reports, sand
     page = visit.goto("/reports")
     expect(page.get_by_role("heading", level=1)).to_have_text("Make your first report")
     page.get_by_role("link", name="Invoices").click()
+    page.wait_for_load_state()
     page.get_by_label("Name", exact=True).fill("November invoices")
     page.get_by_role("button", name="Make it").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("November invoices")
@@ -71,6 +72,7 @@ def test_from_a_sample_to_mail_that_arrived(visit: Visit, reports: Reports, sand
     assert reports.load("november-invoices").email.subject == "Pay {{ invoice }} soon"
 
     page.get_by_role("button", name="Test, run, history").click()
+    page.wait_for_load_state()  # before that a button does nothing yet
     page.get_by_label("To this address only").fill(TESTER)
     page.get_by_label("How many emails").select_option("1")
     page.get_by_role("button", name="Prepare the test").click()
@@ -79,6 +81,7 @@ def test_from_a_sample_to_mail_that_arrived(visit: Visit, reports: Reports, sand
     assert arrived.recipients == (TESTER,)
 
     page.get_by_role("button", name="All runs").click()
+    page.wait_for_load_state()
     page.get_by_role("button", name="Prepare the run").click()
     ready = page.locator("#look-state h2")
     expect(ready).to_contain_text("Ready: ")

@@ -52,7 +52,12 @@ def reports(public: Page) -> Iterator[Reports]:
 
 def post(who: Browser, path: str, **fields: str) -> httpx2.Response:
     """A form of a page of ours."""
-    body = urllib.parse.urlencode({name.replace("__", ":"): value for name, value in fields.items()})
+    body = urllib.parse.urlencode(
+        {
+            name.replace("__", ":").replace("report_toml", "report.toml"): value
+            for name, value in fields.items()
+        }
+    )
     return who.ask("POST", path, body.encode(), Content_Type=FORM, HX_Request="true")
 
 
@@ -109,14 +114,17 @@ def test_what_was_typed_is_checked_saved_and_never_lost(public: Page, reports: R
     """A flaw is told with file and line, and nothing is saved; a good change keeps the comments; a third tab is told."""
     admin = public.entered(Role.ADMIN)
     opened = admin.ask("GET", "/reports/invoices").text
-    seen = re.search(r'name="seen" value="([^"]+)"', opened)
+    seen = re.search(r'name="seen:report.toml" value="([^"]+)"', opened)
+    html_seen = re.search(r'name="seen:email.html" value="([^"]+)"', opened)
     assert seen is not None
+    assert html_seen is not None
     source = reports.text("invoices")
     wrong = {
         "source": source,
         "f-name": "New",
         "f-subject": "{{ broken",
-        "seen": seen[1],
+        "seen__report.toml": seen[1],
+        "seen__email.html": html_seen[1],
         "file__email.html": "{% if",
     }
     answer = post(admin, "/reports/invoices/save", **wrong)
@@ -144,6 +152,9 @@ def test_what_was_typed_is_checked_saved_and_never_lost(public: Page, reports: R
     assert answer.status_code == 422
     assert "changed meanwhile" in answer.text
     assert reports.load("invoices").name == "New"
+    admin.ask("DELETE", "/reports/invoices/files/email.html")
+    answer = post(admin, "/reports/invoices/check", **good)
+    assert "there is no file" in answer.text
 
 
 def test_a_broken_report_is_shown_and_can_be_mended(public: Page, reports: Reports) -> None:
@@ -160,12 +171,12 @@ def test_a_broken_report_is_shown_and_can_be_mended(public: Page, reports: Repor
     assert "foo = [" in opened
     assert "report.toml, line 2" in opened
     assert "Mend it on the tab Source" in opened
-    seen = re.search(r'name="seen" value="([^"]+)"', opened)
+    seen = re.search(r'name="seen:report.toml" value="([^"]+)"', opened)
     assert seen is not None
     mended = (
         '[rows]\nfile = "invoices.csv"\n[email]\nto = "{{ email }}"\nsubject = "Hi"\ntext = "email.txt"\n'
     )
-    answer = post(admin, "/reports/invoices/save", source=mended, tab="source", seen=seen[1])
+    answer = post(admin, "/reports/invoices/save", source=mended, tab="source", seen__report_toml=seen[1])
     assert answer.headers["hx-redirect"]
     assert reports.load("invoices").email.subject == "Hi"
 
@@ -190,11 +201,11 @@ def test_secrets_of_a_report_never_reach_the_page(public: Page, reports: Reports
             404,
         }
     source = re.search(r'<textarea id="source".*?>\n(.*?)</textarea>', opened, re.DOTALL)
-    seen = re.search(r'name="seen" value="([^"]+)"', opened)
+    seen = re.search(r'name="seen:report.toml" value="([^"]+)"', opened)
     assert source is not None
     assert seen is not None
     typed = html.unescape(source[1])
-    answer = post(admin, "/reports/invoices/save", source=typed, tab="source", seen=seen[1])
+    answer = post(admin, "/reports/invoices/save", source=typed, tab="source", seen__report_toml=seen[1])
     assert answer.headers.get("hx-redirect"), answer.text
     assert reports.text("invoices") == text
 

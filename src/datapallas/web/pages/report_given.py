@@ -60,7 +60,7 @@ class GivenReport:
         text: report.toml, secrets in it.
         fields: as they were typed.
         files: templates by their names.
-        seen: the fingerprint of what was stored when the page was filled.
+        seen: the fingerprints of what was stored when the page was filled, by the names of files.
         tab: the tab that is shown.
         edit_problem: why a field could not be written into the text.
     """
@@ -69,7 +69,7 @@ class GivenReport:
     text: str
     fields: Mapping[str, str]
     files: Mapping[str, str]
-    seen: str
+    seen: Mapping[str, str]
     tab: str = ""
     edit_problem: str = ""
 
@@ -88,7 +88,7 @@ def stored(reports: Reports, code: str) -> GivenReport:
     """The report as it is stored. Raises ConfigurationError (code `unknown-report`), StorageError."""
     text = _text(reports, code)
     files = templates(reports, code, text)
-    return GivenReport(code=code, text=text, fields=fields_of(text), files=files, seen=_mark(text, files))
+    return GivenReport(code=code, text=text, fields=fields_of(text), files=files, seen=_marks(text, files))
 
 
 def templates(reports: Reports, code: str, text: str) -> dict[str, str]:
@@ -143,8 +143,7 @@ def given(reports: Reports, code: str, texts: Mapping[str, str]) -> GivenReport:
     typed = {name: texts[f"f-{name}"][:_LONGEST_FIELD] for name in FIELDS if f"f-{name}" in texts}
     files = {name.removeprefix("file:"): value for name, value in texts.items() if name.startswith("file:")}
     known = templates(reports, code, before)
-    if not files.keys() <= known.keys():
-        raise UsageError("A file of this report is gone meanwhile. Reload the page.", code="bad-form")
+    files = {name: value for name, value in files.items() if name in known}  # one that was deleted stays so
     tab, problem = texts.get("tab", ""), ""
     if tab != SOURCE and typed:
         text, problem = _with_fields(text, typed)
@@ -153,7 +152,7 @@ def given(reports: Reports, code: str, texts: Mapping[str, str]) -> GivenReport:
         text=text,
         fields=typed if problem else {**fields_of(text), **_odd(typed, tab)},
         files=files,
-        seen=texts.get("seen", ""),
+        seen={name: texts.get(f"seen:{name}", "") for name in (FILE, *files)},
         tab=tab,
         edit_problem=problem,
     )
@@ -162,7 +161,8 @@ def given(reports: Reports, code: str, texts: Mapping[str, str]) -> GivenReport:
 def same_as_stored(reports: Reports, one: GivenReport) -> bool:
     """Whether nobody changed the report since the page was filled."""
     text = _text(reports, one.code)
-    return one.seen == _mark(text, templates(reports, one.code, text))
+    now = _marks(text, templates(reports, one.code, text))
+    return all(now.get(name) == mark for name, mark in one.seen.items())
 
 
 def _with_fields(text: str, typed: Mapping[str, str]) -> tuple[str, str]:
@@ -210,5 +210,5 @@ def _text(reports: Reports, code: str) -> str:
         return (reports.folder(code) / FILE).read_bytes().decode("utf-8", "replace")
 
 
-def _mark(text: str, files: Mapping[str, str]) -> str:
-    return fingerprint(repr((text, sorted(files.items()))))
+def _marks(text: str, files: Mapping[str, str]) -> dict[str, str]:
+    return {name: fingerprint(value) for name, value in {**files, FILE: text}.items()}

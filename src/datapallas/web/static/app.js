@@ -116,8 +116,12 @@ async function bring(input) {
       say(answer.ok ? `${file.name} is there.` : `${file.name} was not taken.`);
     } catch { byId("offline").hidden = false; }
   }
+  const templates = Array.from(input.files).some((file) => /\.(html?|txt|typ|md)$/i.test(file.name));
   input.value = "";
   document.body.dispatchEvent(new Event("brought"));
+  if (!templates) return;
+  if (typed) say("A template came. Save what you typed, then load the page again to see it.");
+  else { location.hash = "tab-templates"; location.reload(); }
 }
 
 // ---- Countdown: data-until is wall time in seconds, data-now the server's clock when it was written
@@ -173,7 +177,9 @@ document.addEventListener("change", (event) => {
 document.addEventListener("htmx:load", (event) => arrive(event.detail.elt));
 
 document.addEventListener("DOMContentLoaded", () => {
-  if (location.hash.length > 1) goTo(location.hash.slice(1));
+  if (location.hash.length < 2) return;
+  goTo(location.hash.slice(1));
+  if (document.activeElement.matches('[role="tab"]')) showTab(document.activeElement);
 });
 
 document.addEventListener("click", (event) => {
