@@ -182,6 +182,21 @@ class Walk:
         page.locator("#found .diagnosis").first.wait_for()
         self.camera.draw(page, "explain")
 
+    def report(self) -> None:
+        """From a sample to its first email, and what a check of its list finds."""
+        page, origin = self.page, self.page.url.partition("/explain")[0]
+        page.goto(f"{origin}/new-report?sample=invoices")
+        page.get_by_role("button", name="Make it").click()
+        page.frame_locator("#preview iframe").get_by_text("Dear Marta Keller").wait_for()
+        page.get_by_role("tab", name="Source").click()
+        page.get_by_role("img", name="The first page of").scroll_into_view_if_needed()
+        page.wait_for_load_state("networkidle")
+        self.camera.draw(page, "report-editor")
+        page.get_by_role("button", name="Test, run, history").click()
+        page.get_by_role("button", name="Prepare the run").click()
+        page.get_by_role("heading", name="Ready").wait_for()
+        self.camera.draw(page, "report-run")
+
     def _checked(self) -> None:
         """Wait until the page has heard what the server thinks of the fields."""
         with self.page.expect_response(lambda answer: "/connections/check" in answer.url):
@@ -202,6 +217,7 @@ def local(camera: Camera, context: BrowserContext, here: World) -> None:
         walk.sign_in()
         walk.test_email()
         walk.rest()
+        walk.report()
 
 
 def served(camera: Camera, context: BrowserContext, here: World) -> None:

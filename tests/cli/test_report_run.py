@@ -164,6 +164,18 @@ def test_ctrl_c_and_resume(shell: Shell, sandbox: Sandbox, folder: Path) -> None
     assert len(arrived(sandbox)) == 3 == len(set(arrived(sandbox)))
 
 
+def test_cancel(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
+    """A cancelled run sends nothing more, and cannot be resumed; its copy of the rows is gone."""
+    run = shell.call("report", "run", "letters", "--queue", "--json").json["run"]
+    assert (shell.root / "data" / "runs" / run).exists()
+    assert shell.call("report", "cancel", run).code == 0
+    assert not (shell.root / "data" / "runs" / run).exists()
+    assert shell.call("report", "resume", run).code == 64
+    assert shell.call("report", "cancel", run).code == 64
+    assert shell.call("report", "history", "--json").json["runs"][0]["state"] == "cancelled"
+    assert shell.call("outbox", "run").code == 0 and not sandbox.messages
+
+
 def test_schedule(shell: Shell, folder: Path) -> None:
     """`report schedule` changes only its own lines of report.toml, and shows the next times."""
     done = shell.call("report", "schedule", "letters", "--cron", "0 7 * * 1", "--time-zone", "Europe/Berlin")

@@ -77,15 +77,15 @@ def test_a_report_is_copied_and_deleted(reports: Reports) -> None:
     assert [path.name for path in reports.place.iterdir()] == ["post"]
 
 
-def test_used_by_sees_broken_reports_too(reports: Reports, tmp_path: Path) -> None:
+def test_the_connection_of_a_broken_report_is_known(reports: Reports, tmp_path: Path) -> None:
     """Which reports use a connection is known even where they are broken in other places."""
     named = 'connection = "eml-a"\n'
     folder(tmp_path, "sound", report_toml=named + MINIMAL)
     folder(tmp_path, "wrong", report_toml=named + MINIMAL.replace("to =", "too ="))
     folder(tmp_path, "torn", report_toml=named + "[rows\nconnection = 5")
     folder(tmp_path, "other", report_toml='connection = "eml-b"\n[values]\nconnection = "eml-a"\n')
-    assert reports.used_by("eml-a") == ["sound", "torn", "wrong"]
-    assert reports.used_by("eml-a", default=True) == ["letters", "sound", "torn", "wrong"]
+    named_by = {"sound": "eml-a", "torn": "eml-a", "wrong": "eml-a", "other": "eml-b", "letters": ""}
+    assert reports.connections() == named_by
 
 
 def test_files_beside_a_report(reports: Reports) -> None:

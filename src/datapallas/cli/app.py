@@ -90,6 +90,7 @@ REPORT = {
     ),
     "run": Entry("report_run:run", "Send a report: one email to each recipient of its rows."),
     "resume": Entry("report_run:resume", "Go on with a run that stopped or was left, and watch it."),
+    "cancel": Entry("report_history:cancel", "Promise and send nothing more of a run."),
     "history": Entry("report_history:history", "List the runs of reports; of one run, what became of it."),
     "schedule": Entry("report_schedule:schedule", "Show or change when a report runs by itself."),
     "seal-password": Entry(

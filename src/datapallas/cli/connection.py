@@ -14,7 +14,6 @@ from datapallas.connection.advice import Before, findings, lacking
 from datapallas.connection.fields import FIELDS, with_fields, with_provider
 from datapallas.connection.model import Connection, OAuth2Client, Password, Provider
 from datapallas.connection.provider import with_usual_server
-from datapallas.errors import ConfigurationError
 from datapallas.secret import Secret
 
 if TYPE_CHECKING:
@@ -258,34 +257,19 @@ def duplicate(code: str, name: str, as_json: bool) -> None:  # noqa: FBT001
 
 @click.command("delete", help="Delete a connection and its sign-in.")
 @click.argument("code")
-@click.option(
-    "--force", is_flag=True, help="Delete it even though it is the default connection, or reports use it."
-)
+@click.option("--force", is_flag=True, help="Delete it even though it is the default one, or reports use it.")
 @json_option
 def delete(code: str, force: bool, as_json: bool) -> None:  # noqa: FBT001
-    """The default connection is refused without --force, and one that reports send through."""
+    """The default connection, and one that reports send through, is refused without --force."""
+    from datapallas.home.used_by import check_unused
+
     home = current_home()
     if not force:
-        _check_unused(home, code)
+        check_unused(home, code)
     home.folder.delete(code, force=force)
     if as_json:
         show_json({"ok": True, "deleted": code})
     else:
         say(
             f"Deleted {code}. The sign-in was not revoked at the provider; for that, sign out before deleting."
-        )
-
-
-def _check_unused(home: Home, code: str) -> None:
-    """A report never loses its connection silently."""
-    from datapallas.reports.folder import Reports
-
-    users = Reports(home.root).used_by(code)
-    if users:
-        raise ConfigurationError(
-            f"{code} is what these reports send through: {', '.join(users)}. Give them another connection first, or "
-            "delete with --force.",
-            code="connection-in-use",
-            connection=code,
-            reports=", ".join(users),
         )

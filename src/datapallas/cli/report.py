@@ -26,9 +26,9 @@ def the_reports() -> Reports:
 
 def reports_through(home: Home, connection: Connection) -> list[str]:
     """The reports that send through a connection; of the default one, those that name none too."""
-    from datapallas.reports.folder import Reports
+    from datapallas.home.used_by import used_by
 
-    return Reports(home.root).used_by(connection.code, default=connection.default)
+    return used_by(home).get(connection.code, [])
 
 
 @click.command("new", help="Make a report: a small one to start from, or one of the samples.")

@@ -44,6 +44,21 @@ def history(as_json: bool, what: str, newest: int) -> None:  # noqa: FBT001
             note("No report has run yet.")
 
 
+@click.command("cancel", help="Promise and send nothing more of a run; its copy of the rows is deleted.")
+@click.argument("run", metavar="RUN")
+@json_option
+def cancel(as_json: bool, run: str) -> None:  # noqa: FBT001
+    """What waited in the outbox is parked there; `job retry RUN` would send that much after all."""
+    from datapallas.home.report_runs import open_runs
+
+    with open_runs(current_home()) as runs:
+        runs.cancel(run)
+    if as_json:
+        show_json({"ok": True, "run": run})
+    else:
+        say(f"{run}: cancelled.")
+
+
 def _one(runs: ReportRuns, run: str, *, as_json: bool) -> None:
     from datapallas.cli.report_watch import say_summary
 

@@ -26,14 +26,15 @@ NOBODY = NamedAddress("", "nobody@preview.invalid")  # RFC 2606 section 2
 def preview_of(home: Home, code: str, *, only: str = "", row: int = 0) -> tuple[Preview, bytes]:
     """One recipient's email, and its octets (none when it cannot be sent). Raises as `preview`, and UnknownConnection."""
     report = Reports(home.root).load(code)
-    sender = _sender(home, report)
+    sender = sender_for(home, report)
     found = preview(report, only=only, row=row, today=dt.date.today())  # noqa: DTZ011 - the day where the reader is
     if found.message is None:
         return found, b""
     return found, b"".join(Composer(sender).compose(found.message).chunks())
 
 
-def _sender(home: Home, report: Report) -> NamedAddress:
+def sender_for(home: Home, report: Report) -> NamedAddress:
+    """Who it would come from. Raises UnknownConnection, BrokenConnection, NoDefaultConnection."""
     try:
         code = report.connection or home.folder.default().code
     except NoDefaultConnection:

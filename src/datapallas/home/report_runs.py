@@ -10,13 +10,12 @@ import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from datapallas.errors import DataPallasError, UsageError
+from datapallas.errors import UsageError
 from datapallas.home import run_place
 from datapallas.home.report_prepare import Prepared, how_long, new_run_id, prepare
 from datapallas.home.report_steps import WORK, outcomes
 from datapallas.outbox import jobs, overview
 from datapallas.outbox.recovery import OPEN
-from datapallas.outbox.runs import cron
 from datapallas.outbox.runs.records import Record
 from datapallas.outbox.runs.tables import ENDED, State
 from datapallas.reports.folder import Reports
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from datapallas.outbox.estimate import Estimate
     from datapallas.outbox.overview import MailboxLine
     from datapallas.outbox.runs.records import Records
-    from datapallas.reports.model import Report
     from datapallas.reports.run import Wanted
 
 
@@ -79,18 +77,6 @@ class Progress:
             "problem": record.problem.message if record.problem else "",
             "paused": self.mailbox.pause if self.mailbox else "",
         }
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One report in a list. `flaw`: why it cannot be used; `next_at`: seconds since 1970, 0 when not scheduled."""
-
-    code: str
-    name: str
-    report: Report | None
-    flaw: DataPallasError | None
-    last: Record | None
-    next_at: float
 
 
 class ReportRuns:
@@ -150,8 +136,9 @@ class ReportRuns:
         return record
 
     def cancel(self, run: str) -> None:
-        """Promise nothing more and send nothing more of it. Raises UsageError."""
-        self.records.load(run)
+        """Promise nothing more and send nothing more of it. Raises UsageError: unknown, or ended already."""
+        if (state := self.records.load(run).state) in {State.DONE, State.CANCELLED}:
+            raise UsageError(f"The run {run} is {state.value}.", code="run-ended", run=run)
         alive = [state for state in State if state not in {State.DONE, State.CANCELLED}]
         self.records.move(run, alive, State.CANCELLED, owner="")
         with contextlib.suppress(UsageError):  # nothing was promised yet
@@ -180,24 +167,6 @@ class ReportRuns:
     def history(self, code: str = "", *, newest: int = 50) -> list[Record]:
         """Runs, the newest first."""
         return self.records.find(work=WORK, subject=code, newest=newest)
-
-    def lines(self, now: float) -> list[Line]:
-        """Every report, with its last run and its next one."""
-        reports = Reports(self.home.root)
-        return [self._line(reports, code, now) for code in reports.codes()]
-
-    def _line(self, reports: Reports, code: str, now: float) -> Line:
-        report, flaw, next_at = None, None, 0.0
-        try:
-            report = reports.load(code)
-        except DataPallasError as problem:
-            flaw = problem
-        if report is not None and report.schedule is not None:
-            schedule = report.schedule
-            next_at = next(cron.upcoming(schedule.cron, schedule.time_zone, now), 0.0)
-        last = next(iter(self.history(code, newest=1)), None)
-        name = report.name if report is not None else code
-        return Line(code=code, name=name, report=report, flaw=flaw, last=last, next_at=next_at)
 
     def _frozen(self, run: str) -> Frozen:
         return Frozen(run_place.folder(self.home, run))

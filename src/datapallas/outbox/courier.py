@@ -44,7 +44,7 @@ _TOGETHER = 50  # leases taken in one commit
 _SHARE = 5  # times as long as a look took: with a thousand mailboxes it takes a while
 _AGAIN = 2.0  # seconds to leave a database alone that did not answer
 _HOUSEKEEPING = 30.0
-_END_SECONDS = 30.0
+END_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -277,7 +277,7 @@ class Courier:
         for one in self._running:
             one.wakes.end.set()
             self._turns.wake(one.turn)
-        until = time.monotonic() + _END_SECONDS
+        until = time.monotonic() + END_SECONDS
         for one in self._running:
             one.turn.done.wait(max(0.0, until - time.monotonic()))
         self._running = []

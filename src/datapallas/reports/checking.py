@@ -20,11 +20,11 @@ from datapallas.reports.rendering import Renderer
 from datapallas.reports.rows import open_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
-    from datapallas.reports.model import Problem, Report
+    from datapallas.reports.model import Problem, Recipient, Report
 
 
 class Checking:
@@ -32,12 +32,20 @@ class Checking:
 
     Entering it opens the source; raises what `open_rows`, `burst.parts` and `Renderer` raise.
 
+    Args:
+        report: whose list it is.
+        stdin: what the file `-` stands for.
+        watch: called for each recipient; what it raises ends the look.
+
     Attributes:
         about: how the source is read: `encoding`, `delimiter`, `sheet`, `database`.
         columns: the names of its columns.
     """
 
-    def __init__(self, report: Report, stdin: BinaryIO | None = None) -> None:
+    def __init__(
+        self, report: Report, stdin: BinaryIO | None = None, watch: Callable[[], None] = lambda: None
+    ) -> None:
+        self._watch = watch
         self.about: dict[str, str] = {}
         self.columns: tuple[str, ...] = ()
         self._report, self._stdin = report, stdin
@@ -53,11 +61,11 @@ class Checking:
             else:
                 self.columns = ("token", "part", "pages")
             parts = burst.parts(report.burst, report.folder) if report.burst else ()
-            everyone = recipients(report, rows, parts)
+            everyone = stack.enter_context(contextlib.closing(recipients(report, rows, parts)))
             renderer = stack.enter_context(Renderer(report, envelope_only=True))
             sinks = [everyone.problems] if rows is None else [rows.problems, everyone.problems]
             self._check = Check(report, self.columns, sinks)
-            self._results = stack.enter_context(contextlib.closing(renderer.render(everyone)))
+            self._results = stack.enter_context(contextlib.closing(renderer.render(self._watched(everyone))))
             self._open = stack.pop_all()
         return self
 
@@ -65,6 +73,11 @@ class Checking:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open.__exit__(kind, problem, trace)
+
+    def _watched(self, everyone: Iterable[Recipient]) -> Iterator[Recipient]:
+        for one in everyone:
+            self._watch()
+            yield one
 
     def __iter__(self) -> Iterator[Problem]:
         return self._check.problems(self._results)

@@ -8,6 +8,7 @@ Must stay true:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -30,7 +31,8 @@ PLACE = Path("config", "reports")
 SAMPLES = Path(__file__).parent / "samples"
 BLANK = "blank"
 MAX_FILE_BYTES = 64 * 1024 * 1024
-_JINJA = (".html", ".txt", ".md")
+JINJA = (".html", ".txt", ".md")
+"""Endings of templates."""
 
 
 class Reports:
@@ -80,16 +82,12 @@ class Reports:
         given = self.text(code) if text is None else text
         return definition.looked_at(given, self.folder(code))[1]
 
-    def used_by(self, connection: str, *, default: bool = False) -> list[str]:
-        """The reports that send through a connection, broken ones too; with `default` those that name none as well."""
-        found = []
+    def connections(self) -> dict[str, str]:
+        """The connection each report names, by the report's code, of broken ones too; empty: it names none."""
+        found = {}
         for code in self.codes():
-            try:
-                named = definition.connection_in(self.text(code))
-            except (ConfigurationError, StorageError):
-                continue
-            if named == connection or (default and not named):
-                found.append(code)
+            with contextlib.suppress(ConfigurationError, StorageError):
+                found[code] = definition.connection_in(self.text(code))
         return found
 
     # Changing
@@ -98,7 +96,7 @@ class Reports:
         """Replace report.toml, checked first. Raises as `load` does, and StorageError; the old one stands then."""
         folder = self.folder(code)
         report = definition.read(text, folder)
-        with self._lock():
+        with self.lock():
             files.replace(folder / FILE, text.encode())
         return report
 
@@ -108,7 +106,7 @@ class Reports:
         Raises ConfigurationError (code `report-changed`), StorageError.
         """
         folder = self.folder(code)
-        with self._lock():
+        with self.lock():
             if self.text(code) != before:
                 raise ConfigurationError(
                     f"The report {code} was changed by somebody else meanwhile.",
@@ -143,7 +141,7 @@ class Reports:
         """Delete a report with its files; what it has sent stays in the outbox."""
         folder = self.folder(code)
         gone = self.place / f".deleted-{code}-{os.getpid()}"
-        with self._lock():
+        with self.lock():
             folder.rename(gone)
             files.sync_directory(self.place)
         shutil.rmtree(gone, ignore_errors=True)
@@ -176,9 +174,9 @@ class Reports:
             )
         if len(data) > MAX_FILE_BYTES:
             raise UsageError(f"{name!r} is larger than 64 MB.", code="report-file", reason="it is too large")
-        if name.lower().endswith(_JINJA):
-            _check_template(folder, name, data)
-        with self._lock():
+        if name.lower().endswith(JINJA):
+            check_template(folder, name, data)
+        with self.lock():
             files.private_directory(path.parent)
             files.replace(path, data)
 
@@ -187,12 +185,13 @@ class Reports:
         path = paths.inside(self.folder(code), name)
         if path.name == FILE or not path.is_file():
             raise UsageError(f"There is no file {name!r}.", code="report-file", reason="it is not there")
-        with self._lock():
+        with self.lock():
             files.remove(path)
 
     # Parts
 
-    def _lock(self) -> AbstractContextManager[None]:
+    def lock(self) -> AbstractContextManager[None]:
+        """Held by whoever changes one of them."""
         return files.locked(self.root / "data" / "locks" / "_reports.lock")
 
     def _check_free(self, code: str) -> None:
@@ -219,7 +218,7 @@ class Reports:
             if name:
                 text = (new / FILE).read_text("utf-8")
                 files.replace(new / FILE, definition.renamed(text, name).encode())
-            with self._lock():
+            with self.lock():
                 self._check_free(code)
                 new.rename(self.place / code)
                 files.sync_directory(self.place)
@@ -252,7 +251,8 @@ def samples() -> list[str]:
     return sorted(path.name for path in SAMPLES.iterdir() if (path / FILE).is_file() and path.name != BLANK)
 
 
-def _check_template(folder: Path, name: str, data: bytes) -> None:
+def check_template(folder: Path, name: str, data: bytes) -> None:
+    """Raises ConfigurationError (`report-definition`) when a template is not UTF-8 or not Jinja2."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:

@@ -46,10 +46,14 @@ def preview(report: Report, *, only: str = "", row: int = 0, today: dt.date | No
 
     Raises UsageError (there is no such recipient), ConfigurationError and RowsError (the report or its rows).
     """
+    return preview_for(report, chosen(report, only=only, row=row), today)
+
+
+def preview_for(report: Report, recipient: Recipient, today: dt.date | None = None) -> Preview:
+    """The email of this recipient. Raises ConfigurationError: a template cannot be read."""
     from datapallas.reports.rendering import Renderer
 
     with Renderer(report, processes=1, today=today) as renderer:
-        recipient = chosen(report, only=only, row=row)
         ((_, made),) = renderer.render([recipient])
     if isinstance(made, Problem):
         return Preview(recipient, None, None, made)

@@ -18,7 +18,7 @@ from datapallas.reports.model import Recipient, Row
 from datapallas.reports.sink import Sink, error, warning
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from datapallas.reports.model import Report
 
@@ -60,15 +60,19 @@ class Recipients:
         self._parts = self._by_token(parts)
         self._all = self._joined(rows) if rows is not None else self._of_parts()
 
-    def __iter__(self) -> Iterator[Recipient]:
+    def __iter__(self) -> Generator[Recipient]:
         return self._all
 
     def __next__(self) -> Recipient:
         return next(self._all)
 
+    def close(self) -> None:
+        """Let go of what was read, in the thread that read it; nothing more comes."""
+        self._all.close()
+
     # Without rows
 
-    def _of_parts(self) -> Iterator[Recipient]:
+    def _of_parts(self) -> Generator[Recipient]:
         for number, (token, pages) in enumerate(self._parts.items(), 1):
             row = Row(number, {"token": token, "part": number, "pages": len(pages)}, f"part {number}")
             yield Recipient(token, (row,), pages)
@@ -86,7 +90,7 @@ class Recipients:
 
     # With rows
 
-    def _joined(self, rows: Iterable[Row]) -> Iterator[Recipient]:
+    def _joined(self, rows: Iterable[Row]) -> Generator[Recipient]:
         source = self._report.rows
         columns = source.group_by if source else ()
         found = self._grouped(rows, columns) if columns else self._single(rows)
@@ -95,11 +99,11 @@ class Recipients:
         return self._with_parts(found, self._report.burst.match)
 
     @staticmethod
-    def _single(rows: Iterable[Row]) -> Iterator[Recipient]:
+    def _single(rows: Iterable[Row]) -> Generator[Recipient]:
         for row in rows:
             yield Recipient(str(row.number), (row,))
 
-    def _with_parts(self, found: Iterator[Recipient], match: str) -> Iterator[Recipient]:
+    def _with_parts(self, found: Iterator[Recipient], match: str) -> Generator[Recipient]:
         taken: dict[str, str] = {}
         for one in found:
             value = _column(one.rows[0], match)
@@ -129,7 +133,7 @@ class Recipients:
 
     # Grouping
 
-    def _grouped(self, rows: Iterable[Row], columns: tuple[str, ...]) -> Iterator[Recipient]:
+    def _grouped(self, rows: Iterable[Row], columns: tuple[str, ...]) -> Generator[Recipient]:
         """Collect rows in a private database that grows onto the disk, then give them group by group."""
         with contextlib.closing(sqlite3.connect("", isolation_level=None)) as store:
             store.executescript(_TABLES)
@@ -178,7 +182,7 @@ class Recipients:
         return ", ".join(text.replace("\\", r"\\").replace(",", r"\,") for text in values)
 
 
-def _groups(store: sqlite3.Connection) -> Iterator[Recipient]:
+def _groups(store: sqlite3.Connection) -> Generator[Recipient]:
     """The groups in the order in which they were seen first, their rows in the order in which they came."""
     keys = store.execute("SELECT key FROM groups ORDER BY number")
     found = store.execute("SELECT number, data FROM rows ORDER BY number, rowid")

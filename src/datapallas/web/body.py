@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -14,10 +15,25 @@ LARGEST = 64 * 1024
 LARGEST_MESSAGE = 40 * 1024 * 1024
 """Bytes of a message to be sent: 30 MiB of attachments in base64, which is more than most servers take."""
 MESSAGES = "/api/v1/messages"
+LARGEST_FILE = 64 * 1024 * 1024 + 1024
+"""Bytes of a file for a report, a little more than it may have, so that the answer says so in words."""
+LARGEST_REPORT = 24 * 1024 * 1024
+"""Bytes of the form with a report and its templates, in which a letter may take nine."""
+_FILE = re.compile(r"/reports/[^/]+/files/.+")
+_REPORT = re.compile(r"/reports/[^/]+/(check|save|preview)")
+
+
+def is_file(scope: Scope) -> bool:
+    """The body is a file, as it is."""
+    return scope["method"] == "PUT" and _FILE.fullmatch(scope["path"]) is not None
 
 
 def largest(scope: Scope) -> int:
     """Bytes the body of this request may have."""
+    if is_file(scope):
+        return LARGEST_FILE
+    if _REPORT.fullmatch(scope["path"]):
+        return LARGEST_REPORT
     return LARGEST_MESSAGE if scope["path"] == MESSAGES else LARGEST
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110 section 9.2.1), here as everywhere."""
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+FILE = "application/octet-stream"
 _OURS = frozenset({"same-origin", "none"})  # none: the person themselves, not a page
 TWICE = "\n"
 """What `header` gives for a header that stands twice: no valid value has it."""

@@ -18,7 +18,7 @@ from starlette.routing import Match
 from datapallas.errors import DataPallasError
 from datapallas.web import checks, problems
 from datapallas.web.audit import Person
-from datapallas.web.body import bounded, largest
+from datapallas.web.body import bounded, is_file, largest
 from datapallas.web.entrance import nobody_in
 from datapallas.web.hashing import same
 from datapallas.web.headers import with_security
@@ -176,6 +176,8 @@ def _body(scope: Scope) -> None:
     if not checks.has_body(scope):
         return
     kinds = (checks.JSON,) if problems.is_api(scope) else (checks.FORM, checks.JSON)
+    if is_file(scope):
+        kinds = (checks.FILE,)
     length = checks.header(scope, "content-length") or "0"
     if not length.isdecimal() or int(length[:20]) > largest(scope):
         raise Refused(Problem(status=413, detail=f"More than {largest(scope)} bytes are not taken."))

@@ -17,6 +17,7 @@ POLICY = (
     "style-src 'self'",
     "img-src 'self'",
     "connect-src 'self'",
+    "frame-src 'self'",  # the preview of an email, which is an answer with MAIL_POLICY
     "form-action 'self'",
     "base-uri 'none'",
     "frame-ancestors 'none'",
@@ -34,6 +35,19 @@ ALWAYS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=(), clipboard-write=(self)",
     "x-robots-tag": "noindex",
 }
+MAIL_POLICY = (
+    "default-src 'none'",
+    "img-src data: 'self'",
+    "style-src 'unsafe-inline'",  # an email brings its own
+    "form-action 'none'",
+    "base-uri 'none'",
+    "frame-ancestors 'self'",
+    "sandbox",  # no script and no origin, also where it is opened by itself
+)
+MAIL = {"content-security-policy": "; ".join(MAIL_POLICY), "x-frame-options": "SAMEORIGIN"}
+"""In place of those of ALWAYS, for somebody's email that a page of ours shows in a frame."""
+IS_MAIL = "x-datapallas-mail"
+"""A route sets it on its answer, and no browser sees it."""
 OVER_TLS = {"strict-transport-security": "max-age=31536000"}
 NEVER = ("server", "access-control-allow-origin", "access-control-allow-credentials")
 
@@ -42,8 +56,10 @@ Headers = list[tuple[bytes, bytes]]
 
 def with_security(given: Iterable[tuple[bytes, bytes]], *, secure: bool) -> Headers:
     """The headers of an answer, with ours in place of any of the same name; `no-store` where it says nothing."""
-    ours = ALWAYS | (OVER_TLS if secure else {})
-    names = {name.encode() for name in (*ours, *NEVER)}
+    given = list(given)
+    mail = any(name.lower() == IS_MAIL.encode() for name, _ in given)
+    ours = ALWAYS | (MAIL if mail else {}) | (OVER_TLS if secure else {})
+    names = {name.encode() for name in (*ours, *NEVER, IS_MAIL)}
     kept = [(name.lower(), value) for name, value in given if name.lower() not in names]
     if not any(name == b"cache-control" for name, _ in kept):
         kept.append((b"cache-control", b"no-store"))

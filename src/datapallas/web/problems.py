@@ -49,6 +49,11 @@ _BY_CODE = {
     "too-many": 429,
     "unknown-job": 404,
     "unknown-message": 404,
+    "unknown-report": 404,
+    "unknown-run": 404,
+    "run-begun": 409,
+    "run-ended": 409,
+    "run-not-ready": 409,
     "job-closed": 409,
     "content-gone": 409,
     "key-reused": 422,
@@ -64,6 +69,7 @@ class Code(StrEnum):
     NOT_OFFERED = "not-offered"
     UNKNOWN_SIGN_IN = "unknown-sign-in"
     UNKNOWN_TEST_EMAIL = "unknown-test-email"
+    UNKNOWN_CHECK = "unknown-check"
 
 
 class FieldError(NamedTuple):

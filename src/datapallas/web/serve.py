@@ -44,10 +44,12 @@ END_SECONDS = 1
 def make_services(home: Home, settings: Settings, clock: Clock | None = None) -> Services:
     """What the routes work with, for a home; `clock` is how old sessions, links and tries are measured."""
     from datapallas.home.outbox_desk import OutboxDesk
+    from datapallas.home.report_desk import ReportDesk
     from datapallas.home.sign_ins import SignIns
     from datapallas.home.test_emails import TestEmails
     from datapallas.home.trial import Trial
 
+    desk = OutboxDesk(home)
     return Services(
         home=home,
         settings=settings,
@@ -57,7 +59,8 @@ def make_services(home: Home, settings: Settings, clock: Clock | None = None) ->
         access=Access(home.root, clock),
         arrivals=Arrivals(clock or home.endpoint.clock),
         audit=Audit(home.root, clock),
-        desk=OutboxDesk(home),
+        desk=desk,
+        reports=ReportDesk(home, desk),
     )
 
 
@@ -76,6 +79,7 @@ class Server(uvicorn.Server):
         await asyncio.to_thread(self._services.test_emails.close)
         await asyncio.to_thread(self._services.trial.close)
         await super().shutdown(sockets)
+        await asyncio.to_thread(self._services.reports.close)
         self._services.desk.close()
 
 

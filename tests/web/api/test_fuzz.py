@@ -56,18 +56,23 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
             api.good("POST", f"/{kind}/{work['id']}/cancel")
             list(api.events(f"/{kind}/{work['id']}/events"))
             ENDED[kind] = work["id"]
+        page.services.reports.reports.create(REPORT)
+        ENDED["checks"] = api.good("POST", f"/reports/{REPORT}/checks", status=202)["id"]
         yield api
 
 
 IDS: dict[str, dict[str, str]] = {"sign-ins": {"way": "paste"}, "test-emails": {}}
 ENDED: dict[str, str] = {}
+REPORT = "fuzzed"
 
 
 def tame(case: schemathesis.Case[Any]) -> None:
     """Let it ask about connections that are there, and keep what it sends on this machine."""
     method, path = case.operation.method.upper(), case.operation.path
     parameters = case.path_parameters or {}
-    if "code" in parameters and len(str(parameters["code"])) % 4:
+    if "/reports/" in path and len(str(parameters["code"])) % 4 and not path.endswith("/preview"):
+        parameters["code"] = REPORT
+    elif "code" in parameters and len(str(parameters["code"])) % 4:
         tried = path.endswith(("/doctor", "/test-emails", "/check", "/duplicate", "/sign-ins"))
         parameters["code"] = DELETED if method == "DELETE" else TRIED if tried or method == "GET" else CHANGED
     if "id" in parameters and len(str(parameters["id"])) % 4:

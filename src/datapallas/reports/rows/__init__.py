@@ -44,8 +44,8 @@ def open_rows(
     if source.kind is Kind.SQL:
         from datapallas.reports.rows.sql import sql_rows
 
-        with sql_rows(source, folder, after) as rows:
-            yield rows
+        with sql_rows(source, folder, after) as found:
+            yield found
         return
     with opened(source, folder, stdin) as file, contextlib.closing(_rows(file, source, after)) as rows:
         yield rows

@@ -16,6 +16,7 @@ from datapallas.web.api import (
     docs,
     jobs,
     messages,
+    reports,
     sign_ins,
     test_emails,
 )
@@ -32,6 +33,7 @@ ROUTERS: Sequence[APIRouter] = (
     sign_ins.router,
     test_emails.router,
     messages.router,
+    reports.router,
     jobs.router,
     diagnoses.router,
     docs.router,

@@ -11,6 +11,7 @@ from datapallas.connection import form as forms
 from datapallas.connection.advice import findings
 from datapallas.errors import BrokenConnection, ConfigurationError
 from datapallas.home.next_step import Progress, next_step
+from datapallas.home.used_by import check_unused
 from datapallas.home.ways import ways
 from datapallas.oauth.sign_in import Way
 from datapallas.web.api import drafts
@@ -86,12 +87,15 @@ def change_connection(code: Code, body: Change, parts: Parts, asking: Asking) ->
     return shown(parts, saved)
 
 
+Force = Annotated[bool, Query(description="Delete it even though it is the default one, or reports use it.")]
+
+
 @router.delete(f"{BASE}/connections/{{code}}", dependencies=[Depends(needs(Role.ADMIN))], status_code=204)
 def delete_connection(
     code: Code,
     parts: Parts,
     asking: Asking,
-    force: Annotated[bool, Query(description="Delete it even though it is the default one.")] = False,  # noqa: FBT002
+    force: Force = False,  # noqa: FBT002 - a query parameter
 ) -> None:
     """Delete a connection and its sign-in; a broken file too. The sign-in is not revoked: sign out first for that."""
     try:
@@ -102,6 +106,8 @@ def delete_connection(
         detail = "Make another connection the default first, or repeat this with ?force=true."
         title = f"{stored.code} is the default connection"
         raise Refused(Problem(status=409, title=title, detail=detail, code=ProblemCode.DEFAULT_CONNECTION))
+    if not force:
+        check_unused(parts.home, code)
     parts.sign_ins.cancel_for(code)
     parts.home.folder.delete(code, force=force)
     parts.audit.write(asking, "connection-deleted", connection=code)

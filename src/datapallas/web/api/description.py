@@ -28,6 +28,7 @@ TAGS = (
     ("test emails", "The real thing, sent once, step by step."),
     ("messages", "Mail that is promised, sent at the provider's pace, and accounted for."),
     ("jobs", "The messages of one report, one program, one command, and the mailboxes they leave through."),
+    ("reports", "Rows of a file or a database, each an email with its documents; checked, previewed, run."),
     ("diagnoses", "What went wrong, why, and one thing to do."),
     ("about", "This server, and you."),
 )
@@ -136,7 +137,9 @@ def _complete(operation: dict[str, Any], route: APIRoute) -> None:
     failures = dict(ALWAYS)
     if "{" in route.path:
         failures |= FOUND
-    if any(part in route.path for part in ("/connections", "/jobs", "/messages", "/outbox")):
+    if any(
+        part in route.path for part in ("/connections", "/jobs", "/messages", "/outbox", "/reports", "/runs")
+    ):
         failures |= STORED
     if "requestBody" in operation:
         failures |= BODY

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from datapallas.web.api.description import TAGS, operations
 
 _LONGEST = 72  # characters of a body that stands on the command's line
-_SAMPLES = {"code": "eml-office-365", "id": "ID", "job": "JOB", "message": "1"}
+_SAMPLES = {"code": "eml-office-365", "id": "ID", "job": "JOB", "message": "1", "run": "RUN"}
 
 
 class Member(NamedTuple):

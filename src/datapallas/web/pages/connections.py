@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Depends, Request, Response
 
 from datapallas.home.overview import Health
+from datapallas.home.used_by import used_by
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import go, page
 from datapallas.web.pages.box import sign_in_lines
@@ -52,6 +53,7 @@ class Line:
 
     row: Row
     now: float
+    reports: tuple[str, ...] = ()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.row, name)
@@ -98,7 +100,8 @@ def home_page(asking: Asking) -> Response:
 def connections(request: Request, parts: Parts, done: str = "") -> Response:
     """Every connection, with the state of its sign-in."""
     now = time.time()
-    rows = [Line(row, now) for row in parts.home.overview()]
+    users = used_by(parts.home)
+    rows = [Line(row, now, tuple(users.get(row.code, ()))) for row in parts.home.overview()]
     local = parts.settings.mode is Mode.LOCAL
     return page(request, "connections.html", rows=rows, sandbox=local, said=SAID.get(done, ""))
 

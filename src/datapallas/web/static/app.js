@@ -95,6 +95,31 @@ document.addEventListener("htmx:confirm", async (event) => {
 // While a question is open, what it is about stays as it is: the answer must reach the button that asked.
 document.addEventListener("htmx:oobBeforeSwap", (event) => { if (byId("ask").open) event.detail.shouldSwap = false; });
 
+// What somebody is typing into stays theirs: an answer about an earlier letter does not write over it.
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const place = event.detail.target;
+  if (place.matches("[data-typed]") && place.contains(document.activeElement)) event.detail.shouldSwap = false;
+});
+
+// ---- Bring files: each goes to the server as it is, one after the other
+
+async function bring(input) {
+  const headers = { "Content-Type": "application/octet-stream", "HX-Request": "true", ...JSON.parse(document.body.getAttribute("hx-headers") || "{}") };
+  for (const file of Array.from(input.files)) {
+    say(`Bringing ${file.name} …`);
+    try {
+      const answer = await fetch(input.dataset.upload + encodeURIComponent(file.name), { method: "PUT", body: file, headers });
+      const html = await answer.text();
+      const place = byId(input.dataset.uploadTo);
+      if (answer.ok) htmx.swap(place, html, { swapStyle: "innerHTML" });
+      else htmx.swap(byId("editor-says"), html, { swapStyle: "innerHTML" });
+      say(answer.ok ? `${file.name} is there.` : `${file.name} was not taken.`);
+    } catch { byId("offline").hidden = false; }
+  }
+  input.value = "";
+  document.body.dispatchEvent(new Event("brought"));
+}
+
 // ---- Countdown: data-until is wall time in seconds, data-now the server's clock when it was written
 
 let skew = 0;
@@ -141,6 +166,10 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
   }
 });
 
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-upload]")) bring(event.target);
+});
+
 document.addEventListener("htmx:load", (event) => arrive(event.detail.elt));
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -185,7 +214,9 @@ document.addEventListener("input", (event) => {
 
 document.addEventListener("htmx:beforeRequest", (event) => {
   const chosen = event.detail.requestConfig.triggeringEvent?.target;
-  if (event.detail.elt.id === "editor-body" && chosen?.matches?.("select[hx-post]")) event.preventDefault();
+  if (event.detail.elt.id !== "editor-body") return;
+  const saving = byId("editor").classList.contains("htmx-request"); // its answer says everything a check would
+  if (saving || chosen?.matches?.("select[hx-post]")) event.preventDefault();
 });
 
 // ---- What was typed and not saved is not lost without a question

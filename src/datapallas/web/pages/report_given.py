@@ -1,0 +1,214 @@
+"""What came with the editor of a report: report.toml as text, templates, and the fields that people change most.
+
+Must stay true: nothing that was typed is lost when it cannot be used; a secret that the page never had goes back in
+where the page shows its place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, Request
+from starlette.datastructures import UploadFile
+
+from datapallas.connection.record import fingerprint
+from datapallas.errors import DataPallasError, UsageError
+from datapallas.reports.flaws import FILE
+from datapallas.reports.masking import masked, password_files, unmasked
+from datapallas.reports.toml_edit import changed
+from datapallas.reports.workbench import Draft
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from datapallas.reports.folder import Reports
+    from datapallas.reports.toml_edit import Value
+
+FIELDS = {
+    "name": ("", "name"),
+    "connection": ("", "connection"),
+    "file": ("rows", "file"),
+    "to": ("email", "to"),
+    "cc": ("email", "cc"),
+    "bcc": ("email", "bcc"),
+    "reply-to": ("email", "reply_to"),
+    "from": ("email", "from"),
+    "subject": ("email", "subject"),
+    "cron": ("schedule", "cron"),
+    "time-zone": ("schedule", "time_zone"),
+    "missed": ("schedule", "missed"),
+    "recipients": ("limits", "recipients"),
+    "on-problem": ("limits", "on_problem"),
+    "test-to": ("test", "to"),
+}
+"""The fields of the page, and where they stand in report.toml."""
+_NEEDED = frozenset({"to", "subject"})
+_WHOLE = frozenset({"recipients"})
+_TEMPLATES = (".html", ".htm", ".txt", ".typ", ".md")
+_MOST_TEMPLATES, _LARGEST_TEMPLATE = 20, 256 * 1024
+_LONGEST_FIELD = 4000
+SOURCE = "source"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GivenReport:
+    """What stands in the editor.
+
+    Attributes:
+        text: report.toml, secrets in it.
+        fields: as they were typed.
+        files: templates by their names.
+        seen: the fingerprint of what was stored when the page was filled.
+        tab: the tab that is shown.
+        edit_problem: why a field could not be written into the text.
+    """
+
+    code: str
+    text: str
+    fields: Mapping[str, str]
+    files: Mapping[str, str]
+    seen: str
+    tab: str = ""
+    edit_problem: str = ""
+
+    @property
+    def draft(self) -> Draft:
+        """What would be saved."""
+        return Draft(self.text, self.files)
+
+    @property
+    def shown(self) -> str:
+        """The text without its secrets."""
+        return masked(self.text)
+
+
+def stored(reports: Reports, code: str) -> GivenReport:
+    """The report as it is stored. Raises ConfigurationError (code `unknown-report`), StorageError."""
+    text = _text(reports, code)
+    files = templates(reports, code, text)
+    return GivenReport(code=code, text=text, fields=fields_of(text), files=files, seen=_mark(text, files))
+
+
+def templates(reports: Reports, code: str, text: str) -> dict[str, str]:
+    """The templates beside report.toml that are text and not too large to be changed on a page."""
+    hidden = password_files(text)
+    found: dict[str, str] = {}
+    for name in reports.files(code):
+        if not name.lower().endswith(_TEMPLATES) or name in hidden or len(found) == _MOST_TEMPLATES:
+            continue
+        try:
+            data = reports.read_file(code, name)
+            if len(data) <= _LARGEST_TEMPLATE:
+                found[name] = data.decode("utf-8-sig").replace("\r\n", "\n")
+        except (DataPallasError, UnicodeDecodeError):
+            continue  # it is in the list of files, to be brought anew
+    return found
+
+
+def fields_of(text: str) -> dict[str, str]:
+    """The fields as the text has them, whatever is wrong with it; none when it is no TOML."""
+    try:
+        data: dict[str, Any] = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return {}
+    found = {}
+    for name, (section, key) in FIELDS.items():
+        table = data.get(section, {}) if section else data
+        value = table.get(key, "") if isinstance(table, dict) else ""
+        found[name] = str(value) if isinstance(value, str | int | float) else ""
+    return found
+
+
+async def read(request: Request) -> dict[str, str]:
+    """The texts of a form; a FastAPI dependency. Raises UsageError for one that no page of ours sends."""
+    posted = await request.form(max_files=0, max_fields=100)
+    texts: dict[str, str] = {}
+    for name, value in posted.multi_items():
+        if isinstance(value, UploadFile) or name in texts:
+            raise UsageError("This form cannot be read. Reload the page and try again.", code="bad-form")
+        texts[name] = value.replace("\r\n", "\n")
+    return texts
+
+
+Texts = Annotated[dict[str, str], Depends(read)]
+"""The texts of a form, as a parameter of a route."""
+
+
+def given(reports: Reports, code: str, texts: Mapping[str, str]) -> GivenReport:
+    """What the form says; fields that differ from the text are written into it. Raises as `stored`, UsageError."""
+    before = _text(reports, code)
+    text = unmasked(texts.get(SOURCE, masked(before)), before)
+    typed = {name: texts[f"f-{name}"][:_LONGEST_FIELD] for name in FIELDS if f"f-{name}" in texts}
+    files = {name.removeprefix("file:"): value for name, value in texts.items() if name.startswith("file:")}
+    known = templates(reports, code, before)
+    if not files.keys() <= known.keys():
+        raise UsageError("A file of this report is gone meanwhile. Reload the page.", code="bad-form")
+    tab, problem = texts.get("tab", ""), ""
+    if tab != SOURCE and typed:
+        text, problem = _with_fields(text, typed)
+    return GivenReport(
+        code=code,
+        text=text,
+        fields=typed if problem else {**fields_of(text), **_odd(typed, tab)},
+        files=files,
+        seen=texts.get("seen", ""),
+        tab=tab,
+        edit_problem=problem,
+    )
+
+
+def same_as_stored(reports: Reports, one: GivenReport) -> bool:
+    """Whether nobody changed the report since the page was filled."""
+    text = _text(reports, one.code)
+    return one.seen == _mark(text, templates(reports, one.code, text))
+
+
+def _with_fields(text: str, typed: Mapping[str, str]) -> tuple[str, str]:
+    now = fields_of(text)
+    if not now:
+        return text, ""
+    values: dict[tuple[str, str], Value] = {}
+    for name, value in typed.items():
+        if value != now[name]:
+            values[FIELDS[name]] = _value(name, value.strip())
+    if typed.get("cron", "x").strip() == "" and now["cron"]:
+        values |= {FIELDS[name]: None for name in ("cron", "time-zone", "missed")}
+    elif not typed.get("cron", "").strip():
+        values = {place: value for place, value in values.items() if place[0] != "schedule"}
+    if not values:
+        return text, ""
+    try:
+        return changed(text, values), ""
+    except UsageError as problem:
+        return text, f"{problem.message} Change it on the tab Source."
+
+
+def _value(name: str, text: str) -> Value:
+    if not text:
+        return "" if name in _NEEDED else None
+    if name in _WHOLE and text.isascii() and text.isdecimal():
+        return int(text)
+    return text
+
+
+def _odd(typed: Mapping[str, str], tab: str) -> dict[str, str]:
+    """What was typed into fields and stands nowhere in the text yet: a time zone without a schedule."""
+    if tab == SOURCE or typed.get("cron", "").strip():
+        return {}
+    return {name: typed[name] for name in ("time-zone", "missed") if name in typed}
+
+
+def _text(reports: Reports, code: str) -> str:
+    """report.toml, also one that is not UTF-8: it is shown with marks in the place of what cannot be read."""
+    try:
+        return reports.text(code).replace("\r\n", "\n")
+    except DataPallasError as problem:
+        if problem.code != "report-definition":
+            raise
+        return (reports.folder(code) / FILE).read_bytes().decode("utf-8", "replace")
+
+
+def _mark(text: str, files: Mapping[str, str]) -> str:
+    return fingerprint(repr((text, sorted(files.items()))))
