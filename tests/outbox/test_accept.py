@@ -21,8 +21,7 @@ from datapallas.mail.address import NamedAddress
 from datapallas.mail.attachment import Attachment
 from datapallas.mail.compose import Composer
 from datapallas.mail.message import Message
-from datapallas.outbox import database as databases
-from datapallas.outbox import problems, tables
+from datapallas.outbox import problems, sqlite, tables
 from datapallas.outbox.accept import Item, Job, accept
 from datapallas.outbox.claims import locked_mailbox
 from datapallas.outbox.courier import Courier
@@ -165,7 +164,7 @@ def test_every_commit_is_synced(tmp_path: Path) -> None:
     if strace is None:
         with Database(tmp_path / "outbox.db").read() as tx:
             level = tx.exec_driver_sql("PRAGMA synchronous").scalar_one()
-        assert level == (2 if sqlite3.sqlite_version_info >= databases.SAFE_WAL else 3)
+        assert level == (2 if sqlite.library().sqlite_version_info >= sqlite.SAFE_WAL else 3)
         return
     words = [strace, "-f", "-c", "-e", "trace=fsync,fdatasync", sys.executable, "-c", program]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -176,13 +175,20 @@ def test_every_commit_is_synced(tmp_path: Path) -> None:
 def test_wal_only_where_it_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite before 3.51.3 has a fault in WAL: a rollback journal there, synced to the directory; else WAL, FULL."""
     for version, mode, level in (((3, 51, 2), "truncate", 3), ((3, 51, 3), "wal", 2)):
-        monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+        monkeypatch.setattr(sqlite.library(), "sqlite_version_info", version)
         database = Database(tmp_path / f"{mode}.db")
         with database.read() as tx:
             assert tx.exec_driver_sql("PRAGMA journal_mode").scalar_one() == mode
             assert tx.exec_driver_sql("PRAGMA synchronous").scalar_one() == level
         assert (tmp_path / f"{mode}.db").stat().st_mode & 0o777 == 0o600
         database.close()
+
+
+def test_the_newer_library_is_taken() -> None:
+    """Where Python's own SQLite has the fault and a newer one is installed, the newer one is used."""
+    newer = pytest.importorskip("pysqlite3.dbapi2")
+    expected = newer if sqlite3.sqlite_version_info < sqlite.SAFE_WAL else sqlite3
+    assert sqlite.library() is expected and expected.sqlite_version_info >= sqlite.SAFE_WAL
 
 
 def test_a_newer_outbox_is_left_alone(database: Database, place: str | Path) -> None:

@@ -1,7 +1,6 @@
 """The database under the ledger: opened safely, its transactions, its time.
 
-Must stay true: a commit that returned survives a power cut (synchronous FULL or EXTRA; WAL only where SQLite has no
-corruption bug in it, 3.51.3); every write takes the lock first (BEGIN IMMEDIATE), so that what it read is still so;
+Must stay true: a commit that returned survives a power cut (see `sqlite`); every write takes the lock first (BEGIN IMMEDIATE), so that what it read is still so;
 a database that is damaged, newer or on a network folder is refused, never repaired or rewritten here.
 """
 
@@ -9,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -22,6 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from datapallas import files
 from datapallas.connection.database import LINK, SESSION
 from datapallas.errors import ConfigurationError, StorageError
+from datapallas.outbox import sqlite as files_of_sqlite
 from datapallas.outbox import tables, upgrading
 from datapallas.outbox.grouping import Grouping
 
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 
     Inserting = postgresql.Insert | sqlite.Insert
 
-SAFE_WAL = (3, 51, 3)
-"""From this version on SQLite's WAL mode is free of the WAL-reset corruption bug."""
-BUSY_SECONDS = 30.0
 T = TypeVar("T")
 CHANNEL = "datapallas_outbox"
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "ncpfs"})
@@ -162,24 +158,14 @@ def _sqlite(path: Path) -> sa.Engine:
         raise StorageError(
             f"Cannot open {path}: {problem.strerror}.", raw=str(problem), path=path
         ) from problem
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        pool_size=64,
-        max_overflow=64,
-    )
+    engine = files_of_sqlite.create_engine(path, pool=64)
     event.listen(engine, "connect", _settings)
     event.listen(engine, "begin", _begin)
     return engine
 
 
-def _settings(connection: sqlite3.Connection, _: object) -> None:
+def _settings(connection: Any, _: object) -> None:
     connection.isolation_level = None  # SQLAlchemy's `begin` says it, below
-    wal = sqlite3.sqlite_version_info >= SAFE_WAL
-    for words in (
-        ("journal_mode=WAL", "synchronous=FULL") if wal else ("journal_mode=TRUNCATE", "synchronous=EXTRA")
-    ):
-        connection.execute(f"PRAGMA {words}").fetchall()
     connection.execute("PRAGMA cache_size=-16000")
 
 

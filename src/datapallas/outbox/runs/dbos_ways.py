@@ -7,13 +7,12 @@ application version is fixed, so that an upgrade goes on with what the older pro
 from __future__ import annotations
 
 import logging
-import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from datapallas.outbox.database import BUSY_SECONDS, SAFE_WAL
+from datapallas.outbox import sqlite
 from datapallas.outbox.runs.tables import SCHEMA
 
 if TYPE_CHECKING:
@@ -59,23 +58,11 @@ def silence() -> None:
 
 def _sqlite(path: Path) -> sa.Engine:
     """As DBOS makes it, but synced at each commit, and in WAL mode only where that is safe."""
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-        pool_size=20,
-        max_overflow=20,
-    )
+    engine = sqlite.create_engine(path, pool=20)
 
     @event.listens_for(engine, "connect")
-    def settings(connection: sqlite3.Connection, _: Any) -> None:
+    def settings(connection: Any, _: Any) -> None:
         connection.isolation_level = "IMMEDIATE"
-        wal = sqlite3.sqlite_version_info >= SAFE_WAL
-        modes = (
-            ("journal_mode=WAL", "synchronous=FULL")
-            if wal
-            else ("journal_mode=TRUNCATE", "synchronous=EXTRA")
-        )
-        for words in (*modes, "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {words}").fetchall()
+        connection.execute("PRAGMA foreign_keys=ON").fetchall()
 
     return engine
