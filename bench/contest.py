@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -99,6 +100,9 @@ def run_row(rig: Rig, row: Row, rounds: int, share: float) -> Result:
 
 
 def _possible(rig: Rig, runner: Runner) -> bool:
+    if runner.program == "celery" and shutil.which("redis-server") is None:
+        say("redis-server is not installed: no figures of Celery.")
+        return False
     return bool(rig.node) or runner.program != "nodemailer"
 
 
@@ -138,7 +142,9 @@ def _command(rig: Rig, program: str, job: dict[str, object], port: int) -> list[
     given = json.dumps({**job, "port": port, "ca": str(rig.ca), "secret": SECRET, "host": "127.0.0.1"})
     if program == "nodemailer":
         return [rig.node, str(BENCH / "peers" / "nodemailer_client.cjs"), given]
-    if program in {"smtplib", "aiosmtplib"}:
+    if program == "dbos":
+        return [sys.executable, str(BENCH / "peers" / "dbos_client.py"), given]
+    if program in {"smtplib", "aiosmtplib", "django", "celery"}:
         return [str(PEERS / "venv" / "bin" / "python"), str(BENCH / "peers" / f"{program}_client.py"), given]
     return [sys.executable, str(BENCH / "ours" / f"{program}.py"), given]
 
