@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from bench import documents, startup
+from bench import documents, outbox_figures, startup
 from bench.rig import BENCH, BUILD, PEERS, ROOT, SECRET, Wrong, say
 from bench.rows import ROWS
 from bench.sink import Sink, why_no_namespace
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.rig import Rig
     from bench.rows import Row, Runner
 
-STARTUP, DOCUMENTS = "startup", "documents"
+STARTUP, DOCUMENTS, LEDGER = "startup", "documents", "ledger"
 _LONGEST = 120  # seconds one run of one client may take
 
 
@@ -71,7 +71,7 @@ def run(rig: Rig, only: list[str], rounds: int, *, quick: bool) -> Outcome:
             except Wrong as problem:
                 say(str(problem))
                 outcome.failed = True
-    for name, work in ((STARTUP, startup.run), (DOCUMENTS, documents.run)):
+    for name, work in ((STARTUP, startup.run), (DOCUMENTS, documents.run), (LEDGER, outbox_figures.run)):
         if name in only:
             try:
                 if (measured := work(rig, rounds, quick=quick)) is not None:

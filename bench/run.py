@@ -17,7 +17,7 @@ def main() -> int:
     """Run what the command line says; 0 when all was measured, whatever the figures are."""
     from bench import contest, report, rig, rows
 
-    names = [row.name for row in rows.ROWS] + [contest.STARTUP, contest.DOCUMENTS]
+    names = [row.name for row in rows.ROWS] + [contest.STARTUP, contest.DOCUMENTS, contest.LEDGER]
     given = _arguments(names)
     rounds = 2 if given.quick else given.rounds
     on = report.machine(rounds)

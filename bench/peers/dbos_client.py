@@ -33,9 +33,9 @@ def main(folder, job):
     def mail(index):
         send(index)
 
-    DBOS.launch()
     if accepting:
         DBOS.listen_queues([])
+    DBOS.launch()
     DBOS.register_queue("mails", worker_concurrency=50, polling_interval_sec=0.1)
     for index in range(job.untimed):
         DBOS.enqueue_workflow("mails", mail, index)

@@ -44,7 +44,7 @@ def _all(tx: sa.Connection, lease: Lease, given: tuple[Sequence[Result], Sequenc
     if plain:
         _accepted(tx, lease, plain, now)
     for one in results:
-        if one not in plain:
+        if not _is_plain(one):
             Noting(tx, lease, one, now).all()
     mailbox = tx.execute(sa.select(mailboxes).where(mailboxes.c.code == lease.mailbox)).one()
     stop = bool(mailbox.pause) or rests(mailbox, now) is not None
