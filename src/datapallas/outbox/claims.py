@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from datapallas.outbox import pacing
+from datapallas.outbox import pacing, statements
 from datapallas.outbox.database import insert_new
 from datapallas.outbox.limits import OwnLimits
 from datapallas.outbox.recovery import queued_state, recover
-from datapallas.outbox.tables import Doubt, Priority, State, hours, jobs, leases, mailboxes, messages
+from datapallas.outbox.tables import Doubt, Priority, hours, jobs, leases, mailboxes, messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,11 +82,10 @@ def limits_of(row: Any, base: Limits) -> Limits:
 
 def locked_mailbox(tx: sa.Connection, code: str) -> Any:
     """The row of a mailbox, locked until the transaction ends; made when it is not there."""
-    query = sa.select(mailboxes).where(mailboxes.c.code == code).with_for_update()
-    row = tx.execute(query).one_or_none()
+    row = tx.execute(statements.LOCKED_MAILBOX, {"box": code}).one_or_none()
     if row is None:
         tx.execute(insert_new(tx, mailboxes), {"code": code})
-        row = tx.execute(query).one()
+        row = tx.execute(statements.LOCKED_MAILBOX, {"box": code}).one()
     return row
 
 
@@ -112,8 +111,8 @@ def lapsed(now: float) -> sa.ColumnElement[bool]:
 
 def renew(tx: sa.Connection, lease: Lease, now: float) -> None:
     """Renew a lease. Raises Fenced when it is gone."""
-    mine = sa.and_(leases.c.owner == lease.owner, leases.c.mailbox == lease.mailbox)
-    if tx.execute(sa.update(leases).where(mine).values(until=now + lease.seconds)).rowcount != 1:
+    mine = {"mine": lease.owner, "box": lease.mailbox, "lasts": now + lease.seconds}
+    if tx.execute(statements.RENEW, mine).rowcount != 1:
         raise Fenced(lease.mailbox)
 
 
@@ -191,36 +190,20 @@ def rests(mailbox: Any, now: float) -> float | None:
     return until - now if until > now else None
 
 
-def is_due(now: float, job: str = "") -> sa.ColumnElement[bool]:
-    """A message may be claimed, as far as it is about the message; with `job`, by a session of that job."""
-    if not job:
-        return sa.and_(messages.c.state == State.QUEUED, messages.c.due <= now)
-    # what the job's own process keeps for itself (`Item.due`) it may send before that moment
-    soon = sa.or_(messages.c.due <= now, messages.c.attempts == 0)
-    return sa.and_(messages.c.state == State.QUEUED, messages.c.job == job, soon)
-
-
 def anything_due(tx: sa.Connection, lease: Lease, now: float) -> bool:
     """A message could be claimed under this lease now, if the limits allow."""
-    due = sa.exists().where(messages.c.mailbox == lease.mailbox, is_due(now, lease.job))
+    due = sa.exists().where(messages.c.mailbox == lease.mailbox, statements.is_due(now, lease.job or None))
     return bool(tx.execute(sa.select(due)).scalar())
 
 
 def _due(tx: sa.Connection, lease: Lease, most: int, now: float) -> list[Any]:
     rows: list[Any] = []
     for priority in Priority:
-        query = (
-            sa.select(messages)
-            .where(
-                messages.c.mailbox == lease.mailbox,
-                messages.c.priority == int(priority),
-                is_due(now, lease.job),
-            )
-            .order_by(messages.c.due, messages.c.id)
-            .limit(most - len(rows))
-            .with_for_update(skip_locked=True)
-        )
-        rows += tx.execute(query).all()
+        wanted = {"box": lease.mailbox, "rank": int(priority), "now": now, "most": most - len(rows)}
+        if lease.job:
+            rows += tx.execute(statements.DUE_OF_JOB, {**wanted, "of": lease.job}).all()
+        else:
+            rows += tx.execute(statements.DUE, wanted).all()
         if len(rows) >= most:
             break
     return rows
@@ -272,18 +255,16 @@ def _reserved(
 ) -> Claim:
     (mailbox, rows), (interval, speed, now) = found, pace
     taken = pacing.reserve(mailbox.next_free, now, interval, [weight(row.recipients) for row in rows])
-    claimed = messages.c.id.in_([row.id for row in rows])
-    tx.execute(
-        sa.update(messages).where(claimed).values(state=State.CLAIMED, owner=lease.owner, handing=False)
-    )
     if interval:
-        tx.execute(_of(lease.mailbox).values(next_free=taken.next_free))
+        tx.execute(statements.NEXT_FREE, {"box": lease.mailbox, "free": taken.next_free})
     marked = 0
     if taken.at[0] - now < pacing.LATE:
         most = pacing.window(interval, speed)
         marked = alike(rows, most, _held(tx, rows)) if most > 1 else 1
-        first = messages.c.id.in_([row.id for row in rows[:marked]])
-        tx.execute(sa.update(messages).where(first).values(handing=True))
+    for some, at_once in ((rows[:marked], True), (rows[marked:], False)):
+        if some:
+            ids = [row.id for row in some]
+            tx.execute(statements.CLAIM, {"ids": ids, "mine": lease.owner, "at_once": at_once})
     given = tuple([Claimed(row, at) for row, at in zip(rows, taken.at, strict=True)])
     return Claim(given, now, marked=marked, interval=interval)
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from datapallas.errors import DataPallasError
 from datapallas.mail.envelope import Envelope
-from datapallas.outbox import claims, pacing, results, verdict, windows
+from datapallas.outbox import claims, pacing, results, statements, verdict, windows
 from datapallas.outbox.claims import Fenced
 from datapallas.outbox.letters import Contents, StoredLetter
-from datapallas.outbox.tables import Doubt, jobs
+from datapallas.outbox.tables import Doubt
 
 if TYPE_CHECKING:
     import threading
@@ -186,8 +186,8 @@ class Session:
 
     def _read(self, tx: sa.Connection, claimed: Sequence[Claimed]) -> dict[int, verdict.Case]:
         people = results.open_recipients(tx, [one.row.id for one in claimed])
-        query = jobs.select().where(jobs.c.id.in_({one.row.job for one in claimed}))
-        doubts = {row.id: Doubt(row.doubt) for row in tx.execute(query)}
+        whose = {"ids": list({one.row.job for one in claimed})}
+        doubts = {row.id: Doubt(row.doubt) for row in tx.execute(statements.DOUBTS, whose)}
         self._hold = frozenset(job for job, doubt in doubts.items() if doubt is Doubt.HOLD)
         return {
             one.row.id: verdict.Case(

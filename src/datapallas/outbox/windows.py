@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
+from datapallas.outbox import statements
 from datapallas.outbox.claims import Fenced, rests
 from datapallas.outbox.claims import renew as renew_lease
 from datapallas.outbox.results import CALM, Noting, attempt, attempt_row
-from datapallas.outbox.tables import Fate, State, attempts, mailboxes, messages, recipients
+from datapallas.outbox.tables import Fate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import sqlalchemy as sa
 
     from datapallas.outbox.claims import Lease
     from datapallas.outbox.database import Database
@@ -46,11 +47,10 @@ def _all(tx: sa.Connection, lease: Lease, given: tuple[Sequence[Result], Sequenc
     for one in results:
         if not _is_plain(one):
             Noting(tx, lease, one, now).all()
-    mailbox = tx.execute(sa.select(mailboxes).where(mailboxes.c.code == lease.mailbox)).one()
+    mailbox = tx.execute(statements.MAILBOX, {"box": lease.mailbox}).one()
     stop = bool(mailbox.pause) or rests(mailbox, now) is not None
     if following and not stop:
-        mine = sa.and_(messages.c.id.in_(following), messages.c.owner == lease.owner)
-        tx.execute(sa.update(messages).where(mine).values(handing=True))
+        tx.execute(statements.HANDING, {"ids": following, "mine": lease.owner})
     return stop
 
 
@@ -63,17 +63,12 @@ def _is_plain(result: Result) -> bool:
 
 def _accepted(tx: sa.Connection, lease: Lease, results: Sequence[Result], now: float) -> None:
     ids = [one.row.id for one in results]
-    mine = sa.and_(messages.c.id.in_(ids), messages.c.owner == lease.owner)
-    values = {"state": State.DONE.value, "owner": None, "handing": False, "attempts": messages.c.attempts + 1}
-    if tx.execute(sa.update(messages).where(mine).values(**values)).rowcount != len(ids):
+    if tx.execute(statements.DONE, {"ids": ids, "mine": lease.owner}).rowcount != len(ids):
         raise Fenced(lease.mailbox)
-    one = sa.and_(recipients.c.message == sa.bindparam("id"), recipients.c.position == sa.bindparam("place"))
-    taken = sa.update(recipients).where(one)
     rows: list[dict[str, Any]] = [
-        {"id": result.row.id, "place": person.position, "said": person.reply[:2000]}
+        {"one": result.row.id, "place": person.position, "said": person.reply[:2000], "now": now}
         for result in results
         for person in result.verdict.people
     ]
-    said = {"fate": Fate.ACCEPTED.value, "reply": sa.bindparam("said"), "problem": "", "at": now}
-    tx.execute(taken.values(**said), rows)
-    tx.execute(attempts.insert(), [attempt_row(result, now, result.verdict.summary) for result in results])
+    tx.execute(statements.ACCEPTED, rows)
+    tx.execute(statements.ATTEMPT, [attempt_row(result, now, result.verdict.summary) for result in results])
