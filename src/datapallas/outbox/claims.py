@@ -64,6 +64,7 @@ class Claim:
         stop: the mailbox is paused.
         marked: how many of them, from the first, are noted as being handed over already.
         interval: seconds from one moment to the next; 0: nothing limits the pace.
+        more: others were due.
     """
 
     messages: tuple[Claimed, ...]
@@ -72,6 +73,7 @@ class Claim:
     stop: bool = False
     marked: int = 0
     interval: float = 0.0
+    more: bool = False
 
 
 def limits_of(row: Any, base: Limits) -> Limits:
@@ -141,13 +143,14 @@ def claim(tx: sa.Connection, lease: Lease, base: Limits, speed: pacing.Speed, no
     if not most:
         return Claim((), now, pacing.free_moment(mailbox.next_free, now, interval) - now - pacing.HORIZON / 2)
     rows = _due(tx, lease, most, now)
+    more = len(rows) >= most
     if rows and limits.per_day:
         rows = _within_the_day(tx, rows, limits.per_day, now)
         if not rows:
             return Claim((), now, rests(locked_mailbox(tx, lease.mailbox), now) or pacing.HORIZON)
     if not rows:
         return Claim((), now)
-    return _reserved(tx, (mailbox, rows), lease, (interval, speed, now))
+    return dataclasses.replace(_reserved(tx, (mailbox, rows), lease, (interval, speed, now)), more=more)
 
 
 def hand_back(tx: sa.Connection, lease: Lease, rest: Sequence[Claimed], base: Limits, now: float) -> None:
