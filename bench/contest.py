@@ -54,10 +54,10 @@ class Result:
 
 @dataclasses.dataclass
 class Outcome:
-    """Everything that was measured, `others` beside the rows; `failed` when something was not."""
+    """Everything that was measured, `others` beside the rows by their names; `failed` when something was not."""
 
     results: list[Result]
-    others: list[startup.Started] = dataclasses.field(default_factory=list)
+    others: dict[str, startup.Started] = dataclasses.field(default_factory=dict)
     failed: bool = False
 
 
@@ -75,7 +75,7 @@ def run(rig: Rig, only: list[str], rounds: int, *, quick: bool) -> Outcome:
         if name in only:
             try:
                 if (measured := work(rig, rounds, quick=quick)) is not None:
-                    outcome.others.append(measured)
+                    outcome.others[name] = measured
             except Wrong as problem:
                 say(str(problem))
                 outcome.failed = True
