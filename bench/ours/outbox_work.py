@@ -105,7 +105,7 @@ def commits(job: Job, database: Database) -> dict[str, Any]:
 
 def idle(job: Job, database: Database) -> dict[str, Any]:
     """Send what another process promises, until its last line; say what being idle cost before that."""
-    courier.LINGER = _SHORT_LINGER
+    vars(courier)["LINGER"] = _SHORT_LINGER
     one = Courier(database, Room(job, Limits(sessions=3)))
     thread = threading.Thread(target=one.drain, kwargs={"forever": True})
     thread.start()

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from datapallas.outbox import pacing, statements
 from datapallas.outbox.database import insert_new
 from datapallas.outbox.limits import OwnLimits
-from datapallas.outbox.recovery import queued_state, recover
+from datapallas.outbox.recovery import recover
 from datapallas.outbox.tables import Doubt, Priority, hours, jobs, leases, mailboxes, messages
 
 if TYPE_CHECKING:
@@ -120,10 +120,7 @@ def renew(tx: sa.Connection, lease: Lease, now: float) -> None:
 
 def release(tx: sa.Connection, lease: Lease) -> None:
     """Give a lease back, and what was claimed under it. A message in hand is not: it is in doubt for whoever comes next."""
-    back = sa.and_(
-        messages.c.mailbox == lease.mailbox, messages.c.owner == lease.owner, sa.not_(messages.c.handing)
-    )
-    tx.execute(sa.update(messages).where(back).values(state=queued_state(), owner=None, handing=False))
+    tx.execute(statements.GIVE_ALL_BACK, {"box": lease.mailbox, "mine": lease.owner})
     tx.execute(sa.delete(leases).where(leases.c.owner == lease.owner))
 
 
@@ -156,11 +153,8 @@ def claim(tx: sa.Connection, lease: Lease, base: Limits, speed: pacing.Speed, no
 def hand_back(tx: sa.Connection, lease: Lease, rest: Sequence[Claimed], base: Limits, now: float) -> None:
     """Give back claimed messages that were not sent, with their moments if nobody took later ones, and their share of the day."""
     mailbox = locked_mailbox(tx, lease.mailbox)
-    mine = sa.and_(messages.c.id.in_([one.row.id for one in rest]), messages.c.owner == lease.owner)
-    given = tx.execute(
-        sa.update(messages).where(mine).values(state=queued_state(), owner=None, handing=False)
-    ).rowcount
-    if given != len(rest):
+    mine = {"ids": [one.row.id for one in rest], "mine": lease.owner}
+    if tx.execute(statements.HAND_BACK, mine).rowcount != len(rest):
         return  # somebody has taken them over, and with them what they had reserved
     limits = limits_of(mailbox, base)
     interval = pacing.slowed(limits.interval, mailbox.slow)
@@ -169,7 +163,8 @@ def hand_back(tx: sa.Connection, lease: Lease, rest: Sequence[Claimed], base: Li
         interval
         and abs(rest[-1].at + interval * weight(rest[-1].row.recipients) - mailbox.next_free) < interval / 2
     ):
-        tx.execute(_of(lease.mailbox).values(next_free=min(mailbox.next_free, taken.at[0])))
+        free = min(mailbox.next_free, taken.at[0])
+        tx.execute(statements.NEXT_FREE, {"box": lease.mailbox, "free": free})
     if limits.per_day:
         people = sum(one.row.recipients for one in rest)
         hour = sa.and_(hours.c.mailbox == lease.mailbox, hours.c.hour == pacing.hour_of(now))

@@ -12,11 +12,10 @@ import sqlalchemy as sa
 
 from datapallas.errors import DataPallasError
 from datapallas.outbox import pacing, problems, statements
-from datapallas.outbox.statements import OPEN
+from datapallas.outbox.statements import OPEN, queued_state
 from datapallas.outbox.tables import (
     Doubt,
     Fate,
-    JobState,
     State,
     attempts,
     jobs,
@@ -43,12 +42,6 @@ def recover(tx: sa.Connection, code: str, now: float) -> None:
     for row in rows:
         if row.handing:
             _in_doubt(tx, row, code, now)
-
-
-def queued_state() -> sa.ColumnElement[str]:
-    """Where a message that goes back belongs: HELD when its job is paused by now."""
-    paused = sa.exists().where(jobs.c.id == messages.c.job, jobs.c.state == JobState.PAUSED)
-    return sa.case((paused, State.HELD.value), else_=State.QUEUED.value)
 
 
 def clock_was_set_back(tx: sa.Connection, now: float) -> None:

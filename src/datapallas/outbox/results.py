@@ -12,8 +12,7 @@ import sqlalchemy as sa
 
 from datapallas.outbox import pacing, problems, statements
 from datapallas.outbox.claims import Fenced, locked_mailbox, renew
-from datapallas.outbox.recovery import queued_state
-from datapallas.outbox.statements import OPEN
+from datapallas.outbox.statements import OPEN, queued_state
 from datapallas.outbox.tables import Fate, State, jobs, mailboxes, messages, recipients
 from datapallas.outbox.verdict import QUOTA_SECONDS, Pause
 

@@ -1,7 +1,7 @@
 """The statements of every message, built once: SQLAlchemy builds one seven times as slowly as it carries it out.
 
 Must stay true: a parameter is not called like a column that the statement sets (SQLAlchemy keeps those names for itself).
-Pure: nothing here asks a database.
+Nothing here asks a database.
 """
 
 from __future__ import annotations
@@ -10,7 +10,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from datapallas.outbox.tables import Fate, State, attempts, jobs, leases, mailboxes, messages, recipients
+from datapallas.outbox.tables import (
+    Fate,
+    JobState,
+    State,
+    attempts,
+    jobs,
+    leases,
+    mailboxes,
+    messages,
+    recipients,
+)
 
 OPEN = (Fate.QUEUED, Fate.DEFERRED)
 """Fates of recipients that are still to be sent to."""
@@ -31,6 +41,12 @@ def is_due(now: Any, job: Any = None) -> sa.ColumnElement[bool]:
     # what the job's own process keeps for itself (`Item.due`) it may send before that moment
     soon = sa.or_(messages.c.due <= now, messages.c.attempts == 0)
     return sa.and_(messages.c.state == State.QUEUED, messages.c.job == job, soon)
+
+
+def queued_state() -> sa.ColumnElement[str]:
+    """Where a message that goes back belongs: HELD when its job is paused by now."""
+    paused = sa.exists().where(jobs.c.id == messages.c.job, jobs.c.state == JobState.PAUSED)
+    return sa.case((paused, State.HELD.value), else_=State.QUEUED.value)
 
 
 def _due(job: Any = None) -> sa.Select[Any]:
@@ -56,6 +72,16 @@ CLAIM = (
 )
 HANDING = (
     sa.update(messages).where(messages.c.id.in_(_ids()), messages.c.owner == _p("mine")).values(handing=True)
+)
+HAND_BACK = (
+    sa.update(messages)
+    .where(messages.c.id.in_(_ids()), messages.c.owner == _p("mine"))
+    .values(state=queued_state(), owner=None, handing=False)
+)
+GIVE_ALL_BACK = (
+    sa.update(messages)
+    .where(messages.c.mailbox == _p("box"), messages.c.owner == _p("mine"), sa.not_(messages.c.handing))
+    .values(state=queued_state(), owner=None, handing=False)
 )
 DONE = (
     sa.update(messages)
