@@ -41,24 +41,27 @@ def record_all(database: Database, lease: Lease, results: Sequence[Result], foll
 def _all(tx: sa.Connection, lease: Lease, given: tuple[Sequence[Result], Sequence[int]], now: float) -> bool:
     results, following = given
     renew_lease(tx, lease, now)
-    plain = [one for one in results if _is_plain(one)]
+    mailbox = tx.execute(statements.MAILBOX, {"box": lease.mailbox}).one()
+    easy = not mailbox.backoff_step and mailbox.slow <= 1
+    plain = [one for one in results if _is_plain(one, easy=easy)]
     if plain:
         _accepted(tx, lease, plain, now)
-    for one in results:
-        if not _is_plain(one):
-            Noting(tx, lease, one, now).all()
-    mailbox = tx.execute(statements.MAILBOX, {"box": lease.mailbox}).one()
+    if len(plain) < len(results):
+        for one in results:
+            if not _is_plain(one, easy=easy):
+                Noting(tx, lease, one, now).all()
+        mailbox = tx.execute(statements.MAILBOX, {"box": lease.mailbox}).one()
     stop = bool(mailbox.pause) or rests(mailbox, now) is not None
     if following and not stop:
         tx.execute(statements.HANDING, {"ids": following, "mine": lease.owner})
     return stop
 
 
-def _is_plain(result: Result) -> bool:
-    """Taken by the server for its one recipient, and nothing else follows from it."""
+def _is_plain(result: Result, *, easy: bool) -> bool:
+    """Taken by the server for its one recipient, and nothing else follows from it; `easy`: the mailbox has nothing to recover from."""
     people = result.verdict.people
     accepted = len(people) == 1 and people[0].fate is Fate.ACCEPTED
-    return accepted and not result.verdict.throttled and result.calm not in {1, CALM}
+    return accepted and not result.verdict.throttled and (easy or result.calm not in {1, CALM})
 
 
 def _accepted(tx: sa.Connection, lease: Lease, results: Sequence[Result], now: float) -> None:
