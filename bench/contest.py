@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from bench import documents, startup
+from bench import documents, outbox_figures, startup
 from bench.rig import BENCH, BUILD, PEERS, ROOT, SECRET, Wrong, say
 from bench.rows import ROWS
 from bench.sink import Sink, why_no_namespace
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from bench.rig import Rig
     from bench.rows import Row, Runner
 
-STARTUP, DOCUMENTS = "startup", "documents"
+STARTUP, DOCUMENTS, LEDGER = "startup", "documents", "ledger"
 _LONGEST = 120  # seconds one run of one client may take
 
 
@@ -53,10 +54,10 @@ class Result:
 
 @dataclasses.dataclass
 class Outcome:
-    """Everything that was measured, `others` beside the rows; `failed` when something was not."""
+    """Everything that was measured, `others` beside the rows by their names; `failed` when something was not."""
 
     results: list[Result]
-    others: list[startup.Started] = dataclasses.field(default_factory=list)
+    others: dict[str, startup.Started] = dataclasses.field(default_factory=dict)
     failed: bool = False
 
 
@@ -70,11 +71,11 @@ def run(rig: Rig, only: list[str], rounds: int, *, quick: bool) -> Outcome:
             except Wrong as problem:
                 say(str(problem))
                 outcome.failed = True
-    for name, work in ((STARTUP, startup.run), (DOCUMENTS, documents.run)):
+    for name, work in ((STARTUP, startup.run), (DOCUMENTS, documents.run), (LEDGER, outbox_figures.run)):
         if name in only:
             try:
                 if (measured := work(rig, rounds, quick=quick)) is not None:
-                    outcome.others.append(measured)
+                    outcome.others[name] = measured
             except Wrong as problem:
                 say(str(problem))
                 outcome.failed = True
@@ -99,6 +100,9 @@ def run_row(rig: Rig, row: Row, rounds: int, share: float) -> Result:
 
 
 def _possible(rig: Rig, runner: Runner) -> bool:
+    if runner.program == "celery" and shutil.which("redis-server") is None:
+        say("redis-server is not installed: no figures of Celery.")
+        return False
     return bool(rig.node) or runner.program != "nodemailer"
 
 
@@ -138,7 +142,9 @@ def _command(rig: Rig, program: str, job: dict[str, object], port: int) -> list[
     given = json.dumps({**job, "port": port, "ca": str(rig.ca), "secret": SECRET, "host": "127.0.0.1"})
     if program == "nodemailer":
         return [rig.node, str(BENCH / "peers" / "nodemailer_client.cjs"), given]
-    if program in {"smtplib", "aiosmtplib"}:
+    if program == "dbos":
+        return [sys.executable, str(BENCH / "peers" / "dbos_client.py"), given]
+    if program in {"smtplib", "aiosmtplib", "django", "celery"}:
         return [str(PEERS / "venv" / "bin" / "python"), str(BENCH / "peers" / f"{program}_client.py"), given]
     return [sys.executable, str(BENCH / "ours" / f"{program}.py"), given]
 

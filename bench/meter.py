@@ -104,7 +104,7 @@ class AsyncClient(Protocol):
     async def close(self) -> None: ...
 
 
-def _memory(field: str) -> int:
+def memory(field: str) -> int:
     """Octets that VmRSS (now) or VmHWM (the most so far) of this process says; getrusage's would be our parent's."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
@@ -121,7 +121,7 @@ class Meter:
     def start(self) -> None:
         """Begin: whatever the loop needs is ready."""
         Path("/proc/self/clear_refs").write_text("5")  # the most memory is counted from here
-        self._idle = _memory("VmRSS")
+        self._idle = memory("VmRSS")
         self._cpu = time.process_time()
         self._clock = time.perf_counter()
 
@@ -134,7 +134,7 @@ class Meter:
             "cpu": time.process_time() - self._cpu,
             "p50": statistics.median(self.took),
             "idle": self._idle,
-            "peak": _memory("VmHWM") - self._idle,
+            "peak": memory("VmHWM") - self._idle,
         }
         print(json.dumps(result))
 

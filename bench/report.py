@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from bench.rig import BENCH
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bench.contest import Result
     from bench.rows import Wanted
     from bench.startup import Started
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 _HEADS = {
     "cpu": "client CPU ms per message",
     "rate": "messages/s",
@@ -136,7 +137,7 @@ def _node_version() -> str:
         return "none"
 
 
-def text(on: str, results: list[Result], others: list[Started]) -> str:
+def text(on: str, results: list[Result], others: Iterable[Started]) -> str:
     """Everything that README.md gets."""
     verdicts = [verdict for result in results for verdict in judge(result)]
     tables = [table(result) for result in results]
@@ -146,12 +147,13 @@ def text(on: str, results: list[Result], others: list[Started]) -> str:
     return "\n".join([on, "", verdict_table(verdicts), *tables])
 
 
-def write(text: str) -> None:
-    """Put the figures between the marks in README.md."""
+def write(block: str, text: str) -> None:
+    """Put the figures between the marks of a block in README.md."""
+    begin, end = f"<!-- {block}: begin -->", f"<!-- {block}: end -->"
     path = BENCH / "README.md"
-    before, rest = path.read_text(encoding="utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    after = rest.split(end)[1]
+    path.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def dump(path: Path, results: list[Result]) -> None:

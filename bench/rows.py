@@ -17,6 +17,9 @@ C_BDAT = "C client, BDAT"
 FLOOR = "Python, one write and one read, no client"
 SMTPLIB, AIOSMTPLIB, NODEMAILER = "smtplib", "aiosmtplib", "Nodemailer"
 EMAIL = "EmailMessage + smtplib"
+DJANGO = "Django in a loop, three processes"
+CELERY = "Celery and Redis, a task for each mail"
+DBOS = "DBOS, a workflow for each mail"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Runner:
 
     Attributes:
         name: as the table shows it.
-        program: ``blocking``, ``asynchronous`` or ``floor`` (in ours/), ``smtplib``, ``aiosmtplib``, ``nodemailer``, ``c``.
+        program: ``blocking``, ``asynchronous`` or ``floor`` (in ours/), ``smtplib``, ``aiosmtplib``, ``nodemailer``,
+            ``django``, ``celery``, ``dbos``, ``c``; ``outbox`` is in ours/, too.
         messages: how many it sends while the clock runs.
         job: further fields of `meter.Job`; for ``c``: `way`, `resume`.
     """
@@ -173,10 +177,17 @@ ROWS = (
         "10,000 personal HTML mails with one shared 100 KB PDF, ours durable (outbox), three connections, MTU 1500",
         (
             Runner("datapallas outbox, durable", "outbox", 10_000, {"connections": 3, "untimed": 0}),
-            Runner(EMAIL, "smtplib", 200),
+            Runner(DJANGO, "django", 600, {"connections": 3, "untimed": 30}),
             Runner(NODEMAILER, "nodemailer", 600, {"untimed": 150, "window": 2, "connections": 3}),
+            Runner(CELERY, "celery", 600, {"connections": 3, "untimed": 30}),
+            Runner(DBOS, "dbos", 300, {"connections": 3, "untimed": 30}),
         ),
-        (Wanted("rate", 6, EMAIL), Wanted("rate", 4, NODEMAILER)),
+        (
+            Wanted("rate", 6, DJANGO),
+            Wanted("rate", 4, NODEMAILER),
+            Wanted("rate", 8, CELERY),
+            Wanted("rate", 8, DBOS),
+        ),
         Place(mtu=1500),
         {"work": "campaign", "people": "people.json", "file": "figures.pdf", "untimed": 10},
     ),

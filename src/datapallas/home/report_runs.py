@@ -15,9 +15,9 @@ from datapallas.home import run_place
 from datapallas.home.report_prepare import Prepared, how_long, new_run_id, prepare
 from datapallas.home.report_steps import WORK, outcomes
 from datapallas.outbox import jobs, overview
-from datapallas.outbox.recovery import OPEN
 from datapallas.outbox.runs.records import Record
 from datapallas.outbox.runs.tables import ENDED, State
+from datapallas.outbox.statements import OPEN
 from datapallas.reports.folder import Reports
 from datapallas.reports.frozen import Frozen
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from datapallas.outbox import pacing
+from datapallas.outbox import pacing, statements
 from datapallas.outbox.database import insert_new
 from datapallas.outbox.limits import OwnLimits
-from datapallas.outbox.recovery import queued_state, recover
-from datapallas.outbox.tables import Doubt, Priority, State, hours, jobs, leases, mailboxes, messages
+from datapallas.outbox.recovery import recover
+from datapallas.outbox.tables import Doubt, Priority, hours, jobs, leases, mailboxes, messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +64,7 @@ class Claim:
         stop: the mailbox is paused.
         marked: how many of them, from the first, are noted as being handed over already.
         interval: seconds from one moment to the next; 0: nothing limits the pace.
+        more: others were due.
     """
 
     messages: tuple[Claimed, ...]
@@ -72,6 +73,7 @@ class Claim:
     stop: bool = False
     marked: int = 0
     interval: float = 0.0
+    more: bool = False
 
 
 def limits_of(row: Any, base: Limits) -> Limits:
@@ -82,11 +84,10 @@ def limits_of(row: Any, base: Limits) -> Limits:
 
 def locked_mailbox(tx: sa.Connection, code: str) -> Any:
     """The row of a mailbox, locked until the transaction ends; made when it is not there."""
-    query = sa.select(mailboxes).where(mailboxes.c.code == code).with_for_update()
-    row = tx.execute(query).one_or_none()
+    row = tx.execute(statements.LOCKED_MAILBOX, {"box": code}).one_or_none()
     if row is None:
         tx.execute(insert_new(tx, mailboxes), {"code": code})
-        row = tx.execute(query).one()
+        row = tx.execute(statements.LOCKED_MAILBOX, {"box": code}).one()
     return row
 
 
@@ -112,17 +113,14 @@ def lapsed(now: float) -> sa.ColumnElement[bool]:
 
 def renew(tx: sa.Connection, lease: Lease, now: float) -> None:
     """Renew a lease. Raises Fenced when it is gone."""
-    mine = sa.and_(leases.c.owner == lease.owner, leases.c.mailbox == lease.mailbox)
-    if tx.execute(sa.update(leases).where(mine).values(until=now + lease.seconds)).rowcount != 1:
+    mine = {"mine": lease.owner, "box": lease.mailbox, "lasts": now + lease.seconds}
+    if tx.execute(statements.RENEW, mine).rowcount != 1:
         raise Fenced(lease.mailbox)
 
 
 def release(tx: sa.Connection, lease: Lease) -> None:
     """Give a lease back, and what was claimed under it. A message in hand is not: it is in doubt for whoever comes next."""
-    back = sa.and_(
-        messages.c.mailbox == lease.mailbox, messages.c.owner == lease.owner, sa.not_(messages.c.handing)
-    )
-    tx.execute(sa.update(messages).where(back).values(state=queued_state(), owner=None, handing=False))
+    tx.execute(statements.GIVE_ALL_BACK, {"box": lease.mailbox, "mine": lease.owner})
     tx.execute(sa.delete(leases).where(leases.c.owner == lease.owner))
 
 
@@ -142,23 +140,21 @@ def claim(tx: sa.Connection, lease: Lease, base: Limits, speed: pacing.Speed, no
     if not most:
         return Claim((), now, pacing.free_moment(mailbox.next_free, now, interval) - now - pacing.HORIZON / 2)
     rows = _due(tx, lease, most, now)
+    more = len(rows) >= most
     if rows and limits.per_day:
         rows = _within_the_day(tx, rows, limits.per_day, now)
         if not rows:
             return Claim((), now, rests(locked_mailbox(tx, lease.mailbox), now) or pacing.HORIZON)
     if not rows:
         return Claim((), now)
-    return _reserved(tx, (mailbox, rows), lease, (interval, speed, now))
+    return dataclasses.replace(_reserved(tx, (mailbox, rows), lease, (interval, speed, now)), more=more)
 
 
 def hand_back(tx: sa.Connection, lease: Lease, rest: Sequence[Claimed], base: Limits, now: float) -> None:
     """Give back claimed messages that were not sent, with their moments if nobody took later ones, and their share of the day."""
     mailbox = locked_mailbox(tx, lease.mailbox)
-    mine = sa.and_(messages.c.id.in_([one.row.id for one in rest]), messages.c.owner == lease.owner)
-    given = tx.execute(
-        sa.update(messages).where(mine).values(state=queued_state(), owner=None, handing=False)
-    ).rowcount
-    if given != len(rest):
+    mine = {"ids": [one.row.id for one in rest], "mine": lease.owner}
+    if tx.execute(statements.HAND_BACK, mine).rowcount != len(rest):
         return  # somebody has taken them over, and with them what they had reserved
     limits = limits_of(mailbox, base)
     interval = pacing.slowed(limits.interval, mailbox.slow)
@@ -167,7 +163,8 @@ def hand_back(tx: sa.Connection, lease: Lease, rest: Sequence[Claimed], base: Li
         interval
         and abs(rest[-1].at + interval * weight(rest[-1].row.recipients) - mailbox.next_free) < interval / 2
     ):
-        tx.execute(_of(lease.mailbox).values(next_free=min(mailbox.next_free, taken.at[0])))
+        free = min(mailbox.next_free, taken.at[0])
+        tx.execute(statements.NEXT_FREE, {"box": lease.mailbox, "free": free})
     if limits.per_day:
         people = sum(one.row.recipients for one in rest)
         hour = sa.and_(hours.c.mailbox == lease.mailbox, hours.c.hour == pacing.hour_of(now))
@@ -191,36 +188,20 @@ def rests(mailbox: Any, now: float) -> float | None:
     return until - now if until > now else None
 
 
-def is_due(now: float, job: str = "") -> sa.ColumnElement[bool]:
-    """A message may be claimed, as far as it is about the message; with `job`, by a session of that job."""
-    if not job:
-        return sa.and_(messages.c.state == State.QUEUED, messages.c.due <= now)
-    # what the job's own process keeps for itself (`Item.due`) it may send before that moment
-    soon = sa.or_(messages.c.due <= now, messages.c.attempts == 0)
-    return sa.and_(messages.c.state == State.QUEUED, messages.c.job == job, soon)
-
-
 def anything_due(tx: sa.Connection, lease: Lease, now: float) -> bool:
     """A message could be claimed under this lease now, if the limits allow."""
-    due = sa.exists().where(messages.c.mailbox == lease.mailbox, is_due(now, lease.job))
+    due = sa.exists().where(messages.c.mailbox == lease.mailbox, statements.is_due(now, lease.job or None))
     return bool(tx.execute(sa.select(due)).scalar())
 
 
 def _due(tx: sa.Connection, lease: Lease, most: int, now: float) -> list[Any]:
     rows: list[Any] = []
     for priority in Priority:
-        query = (
-            sa.select(messages)
-            .where(
-                messages.c.mailbox == lease.mailbox,
-                messages.c.priority == int(priority),
-                is_due(now, lease.job),
-            )
-            .order_by(messages.c.due, messages.c.id)
-            .limit(most - len(rows))
-            .with_for_update(skip_locked=True)
-        )
-        rows += tx.execute(query).all()
+        wanted = {"box": lease.mailbox, "rank": int(priority), "now": now, "most": most - len(rows)}
+        if lease.job:
+            rows += tx.execute(statements.DUE_OF_JOB, {**wanted, "of": lease.job}).all()
+        else:
+            rows += tx.execute(statements.DUE, wanted).all()
         if len(rows) >= most:
             break
     return rows
@@ -272,18 +253,16 @@ def _reserved(
 ) -> Claim:
     (mailbox, rows), (interval, speed, now) = found, pace
     taken = pacing.reserve(mailbox.next_free, now, interval, [weight(row.recipients) for row in rows])
-    claimed = messages.c.id.in_([row.id for row in rows])
-    tx.execute(
-        sa.update(messages).where(claimed).values(state=State.CLAIMED, owner=lease.owner, handing=False)
-    )
     if interval:
-        tx.execute(_of(lease.mailbox).values(next_free=taken.next_free))
+        tx.execute(statements.NEXT_FREE, {"box": lease.mailbox, "free": taken.next_free})
     marked = 0
     if taken.at[0] - now < pacing.LATE:
         most = pacing.window(interval, speed)
         marked = alike(rows, most, _held(tx, rows)) if most > 1 else 1
-        first = messages.c.id.in_([row.id for row in rows[:marked]])
-        tx.execute(sa.update(messages).where(first).values(handing=True))
+    for some, at_once in ((rows[:marked], True), (rows[marked:], False)):
+        if some:
+            ids = [row.id for row in some]
+            tx.execute(statements.CLAIM, {"ids": ids, "mine": lease.owner, "at_once": at_once})
     given = tuple([Claimed(row, at) for row, at in zip(rows, taken.at, strict=True)])
     return Claim(given, now, marked=marked, interval=interval)
 

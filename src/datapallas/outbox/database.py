@@ -166,7 +166,7 @@ def _sqlite(path: Path) -> sa.Engine:
 
 def _settings(connection: Any, _: object) -> None:
     connection.isolation_level = None  # SQLAlchemy's `begin` says it, below
-    connection.execute("PRAGMA cache_size=-16000")
+    connection.execute("PRAGMA cache_size=-2000")
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from datapallas.outbox import claims
+from datapallas.outbox import claims, statements
 from datapallas.outbox.tables import JobState, State, jobs, leases, mailboxes, messages
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def work(database: Database, job: str = "") -> list[tuple[str, bool]]:
     """Mailboxes that could send now, and whether one more session would send more; with `job`, mail of that job."""
     with database.read() as tx:
         now = database.now(tx)
-        due = sa.exists().where(messages.c.mailbox == mailboxes.c.code, claims.is_due(now, job))
+        due = sa.exists().where(messages.c.mailbox == mailboxes.c.code, statements.is_due(now, job or None))
         alive = sa.select(leases.c.owner).where(leases.c.mailbox == mailboxes.c.code, leases.c.until >= now)
         orphan = sa.exists().where(
             messages.c.mailbox == mailboxes.c.code,

@@ -15,7 +15,7 @@ from datapallas.outbox.estimate import left
 from datapallas.outbox.eta import Pace
 from datapallas.outbox.history import pace_of
 from datapallas.outbox.limits import OwnLimits
-from datapallas.outbox.recovery import OPEN
+from datapallas.outbox.statements import OPEN
 from datapallas.outbox.tables import Fate, State, hours, jobs, leases, mailboxes, messages, recipients
 
 if TYPE_CHECKING:

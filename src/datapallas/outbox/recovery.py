@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from datapallas.errors import DataPallasError
-from datapallas.outbox import pacing, problems
+from datapallas.outbox import pacing, problems, statements
+from datapallas.outbox.statements import OPEN, queued_state
 from datapallas.outbox.tables import (
     Doubt,
     Fate,
-    JobState,
     State,
     attempts,
     jobs,
-    leases,
     messages,
     recipients,
 )
@@ -29,19 +28,11 @@ if TYPE_CHECKING:
 
 POISON = 3
 """Workers that may die over one message."""
-OPEN = (Fate.QUEUED, Fate.DEFERRED)
-"""Fates of recipients that are still to be sent to."""
 
 
 def recover(tx: sa.Connection, code: str, now: float) -> None:
     """Bring the messages of a mailbox back whose lease is gone or has ended."""
-    alive = sa.select(leases.c.owner).where(leases.c.mailbox == code, leases.c.until >= now)
-    orphan = sa.and_(
-        messages.c.mailbox == code, messages.c.state == State.CLAIMED, messages.c.owner.not_in(alive)
-    )
-    rows = tx.execute(
-        sa.select(messages.c.id, messages.c.job, messages.c.handing, messages.c.crashes).where(orphan)
-    ).all()
+    rows = tx.execute(statements.ORPHANS, {"box": code, "now": now}).all()
     if not rows:
         return
     plain = [row.id for row in rows if not row.handing]
@@ -51,12 +42,6 @@ def recover(tx: sa.Connection, code: str, now: float) -> None:
     for row in rows:
         if row.handing:
             _in_doubt(tx, row, code, now)
-
-
-def queued_state() -> sa.ColumnElement[str]:
-    """Where a message that goes back belongs: HELD when its job is paused by now."""
-    paused = sa.exists().where(jobs.c.id == messages.c.job, jobs.c.state == JobState.PAUSED)
-    return sa.case((paused, State.HELD.value), else_=State.QUEUED.value)
 
 
 def clock_was_set_back(tx: sa.Connection, now: float) -> None:

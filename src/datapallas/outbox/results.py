@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from datapallas.outbox import pacing, problems
+from datapallas.outbox import pacing, problems, statements
 from datapallas.outbox.claims import Fenced, locked_mailbox, renew
-from datapallas.outbox.recovery import OPEN, queued_state
-from datapallas.outbox.tables import Fate, State, attempts, jobs, mailboxes, messages, recipients
+from datapallas.outbox.statements import OPEN, queued_state
+from datapallas.outbox.tables import Fate, State, jobs, mailboxes, messages, recipients
 from datapallas.outbox.verdict import QUOTA_SECONDS, Pause
 
 if TYPE_CHECKING:
@@ -50,13 +50,8 @@ class Result:
 
 def open_recipients(tx: sa.Connection, ids: Sequence[int]) -> dict[int, list[tuple[int, str]]]:
     """Position and address of every recipient these messages are still to be sent to."""
-    query = (
-        sa.select(recipients.c.message, recipients.c.position, recipients.c.address)
-        .where(recipients.c.message.in_(ids), recipients.c.fate.in_([one.value for one in OPEN]))
-        .order_by(recipients.c.message, recipients.c.position)
-    )
     found: dict[int, list[tuple[int, str]]] = {id_: [] for id_ in ids}
-    for message, position, address in tx.execute(query):
+    for message, position, address in tx.execute(statements.OPEN_RECIPIENTS, {"ids": ids}):
         found[message].append((position, address))
     return found
 
@@ -68,8 +63,7 @@ def handing(database: Database, lease: Lease, message: int) -> None:
 
 def _handing(tx: sa.Connection, lease: Lease, message: int, now: float) -> None:
     renew(tx, lease, now)
-    mine = sa.and_(messages.c.id == message, messages.c.owner == lease.owner)
-    if tx.execute(sa.update(messages).where(mine).values(handing=True)).rowcount != 1:
+    if tx.execute(statements.HANDING, {"ids": [message], "mine": lease.owner}).rowcount != 1:
         raise Fenced(lease.mailbox)
 
 
@@ -175,7 +169,7 @@ class Noting:
 
 def attempt(tx: sa.Connection, result: Result, now: float, outcome: str) -> None:
     """Add the line of one try."""
-    tx.execute(attempts.insert(), attempt_row(result, now, outcome))
+    tx.execute(statements.ATTEMPT, attempt_row(result, now, outcome))
 
 
 def attempt_row(result: Result, now: float, outcome: str) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from datapallas.errors import DataPallasError
 from datapallas.mail.envelope import Envelope
-from datapallas.outbox import claims, pacing, results, verdict, windows
+from datapallas.outbox import claims, pacing, results, statements, verdict, windows
 from datapallas.outbox.claims import Fenced
 from datapallas.outbox.letters import Contents, StoredLetter
-from datapallas.outbox.tables import Doubt, jobs
+from datapallas.outbox.tables import Doubt
 
 if TYPE_CHECKING:
     import threading
@@ -87,7 +87,7 @@ class Session:
         self._calm = 0
         self._cases: dict[int, verdict.Case] = {}  # of what is claimed
         self._hold: frozenset[str] = frozenset()  # jobs whose doubts are left to a person
-        self._renewed = time.monotonic()
+        self._claimed = time.monotonic()  # when it last did
         self.idle = False  # it waits for something new
         self.sent = 0
 
@@ -107,7 +107,7 @@ class Session:
                 if found.messages:
                     yield from self._send_all(found, limits)
                     idle = time.monotonic()
-                    yield 0.0  # others have waited
+                    yield from self._next_moment(found)
                 elif found.stop or self._over(found.wait, time.monotonic() - idle):
                     return
                 else:
@@ -125,6 +125,15 @@ class Session:
             self._drop()
             if not lost:
                 self._database.together(lambda tx: claims.release(tx, self._lease))
+
+    def _next_moment(self, done: claims.Claim) -> Iterator[float]:
+        """Where the pace is limited and more is due, claim just before it may leave: then the claim notes its handing over."""
+        last = done.messages[-1]
+        ahead = last.at + done.interval * claims.weight(last.row.recipients) - done.now
+        moment = self._claimed + ahead - pacing.LATE / 2
+        if done.interval and done.more and moment - time.monotonic() <= LINGER:
+            yield from self._until(moment)
+        yield 0.0  # others have waited
 
     def _over(self, wait: float | None, idle: float) -> bool:
         """Nothing is due, or not for so long that somebody else may have this thread."""
@@ -156,7 +165,7 @@ class Session:
             return found
 
         found = self._database.together(work)
-        self._renewed = time.monotonic()
+        self._claimed = time.monotonic()
         return found
 
     def _send_all(self, claim: claims.Claim, limits: Limits) -> Iterator[float]:
@@ -186,8 +195,8 @@ class Session:
 
     def _read(self, tx: sa.Connection, claimed: Sequence[Claimed]) -> dict[int, verdict.Case]:
         people = results.open_recipients(tx, [one.row.id for one in claimed])
-        query = jobs.select().where(jobs.c.id.in_({one.row.job for one in claimed}))
-        doubts = {row.id: Doubt(row.doubt) for row in tx.execute(query)}
+        whose = {"ids": list({one.row.job for one in claimed})}
+        doubts = {row.id: Doubt(row.doubt) for row in tx.execute(statements.DOUBTS, whose)}
         self._hold = frozenset(job for job, doubt in doubts.items() if doubt is Doubt.HOLD)
         return {
             one.row.id: verdict.Case(
@@ -263,8 +272,7 @@ class Session:
         stop = windows.record_all(self._database, self._lease, sent, following)
         for one in sent:
             self._wakes.noted(one.row.key)
-        self._renewed = time.monotonic()
-        self._speed = self._speed._replace(commit=_mean(self._speed.commit, self._renewed - started))
+        self._speed = self._speed._replace(commit=_mean(self._speed.commit, time.monotonic() - started))
         self.sent += len(sent)
         return stop
 

@@ -15,8 +15,9 @@ from datapallas.errors import DataPallasError, UsageError
 from datapallas.outbox import problems
 from datapallas.outbox.claims import rests
 from datapallas.outbox.database import notify
-from datapallas.outbox.recovery import OPEN, settle
+from datapallas.outbox.recovery import settle
 from datapallas.outbox.retrying import fates_again, send_again
+from datapallas.outbox.statements import OPEN
 from datapallas.outbox.tables import Fate, JobState, State, attempts, jobs, mailboxes, messages, recipients
 from datapallas.outbox.verdict import Pause
 

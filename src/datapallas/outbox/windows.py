@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
+from datapallas.outbox import statements
 from datapallas.outbox.claims import Fenced, rests
 from datapallas.outbox.claims import renew as renew_lease
 from datapallas.outbox.results import CALM, Noting, attempt, attempt_row
-from datapallas.outbox.tables import Fate, State, attempts, mailboxes, messages, recipients
+from datapallas.outbox.tables import Fate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import sqlalchemy as sa
 
     from datapallas.outbox.claims import Lease
     from datapallas.outbox.database import Database
@@ -40,40 +41,37 @@ def record_all(database: Database, lease: Lease, results: Sequence[Result], foll
 def _all(tx: sa.Connection, lease: Lease, given: tuple[Sequence[Result], Sequence[int]], now: float) -> bool:
     results, following = given
     renew_lease(tx, lease, now)
-    plain = [one for one in results if _is_plain(one)]
+    mailbox = tx.execute(statements.MAILBOX, {"box": lease.mailbox}).one()
+    easy = not mailbox.backoff_step and mailbox.slow <= 1
+    plain = [one for one in results if _is_plain(one, easy=easy)]
     if plain:
         _accepted(tx, lease, plain, now)
-    for one in results:
-        if one not in plain:
-            Noting(tx, lease, one, now).all()
-    mailbox = tx.execute(sa.select(mailboxes).where(mailboxes.c.code == lease.mailbox)).one()
+    if len(plain) < len(results):
+        for one in results:
+            if not _is_plain(one, easy=easy):
+                Noting(tx, lease, one, now).all()
+        mailbox = tx.execute(statements.MAILBOX, {"box": lease.mailbox}).one()
     stop = bool(mailbox.pause) or rests(mailbox, now) is not None
     if following and not stop:
-        mine = sa.and_(messages.c.id.in_(following), messages.c.owner == lease.owner)
-        tx.execute(sa.update(messages).where(mine).values(handing=True))
+        tx.execute(statements.HANDING, {"ids": following, "mine": lease.owner})
     return stop
 
 
-def _is_plain(result: Result) -> bool:
-    """Taken by the server for its one recipient, and nothing else follows from it."""
+def _is_plain(result: Result, *, easy: bool) -> bool:
+    """Taken by the server for its one recipient, and nothing else follows from it; `easy`: the mailbox has nothing to recover from."""
     people = result.verdict.people
     accepted = len(people) == 1 and people[0].fate is Fate.ACCEPTED
-    return accepted and not result.verdict.throttled and result.calm not in {1, CALM}
+    return accepted and not result.verdict.throttled and (easy or result.calm not in {1, CALM})
 
 
 def _accepted(tx: sa.Connection, lease: Lease, results: Sequence[Result], now: float) -> None:
     ids = [one.row.id for one in results]
-    mine = sa.and_(messages.c.id.in_(ids), messages.c.owner == lease.owner)
-    values = {"state": State.DONE.value, "owner": None, "handing": False, "attempts": messages.c.attempts + 1}
-    if tx.execute(sa.update(messages).where(mine).values(**values)).rowcount != len(ids):
+    if tx.execute(statements.DONE, {"ids": ids, "mine": lease.owner}).rowcount != len(ids):
         raise Fenced(lease.mailbox)
-    one = sa.and_(recipients.c.message == sa.bindparam("id"), recipients.c.position == sa.bindparam("place"))
-    taken = sa.update(recipients).where(one)
     rows: list[dict[str, Any]] = [
-        {"id": result.row.id, "place": person.position, "said": person.reply[:2000]}
+        {"one": result.row.id, "place": person.position, "said": person.reply[:2000], "now": now}
         for result in results
         for person in result.verdict.people
     ]
-    said = {"fate": Fate.ACCEPTED.value, "reply": sa.bindparam("said"), "problem": "", "at": now}
-    tx.execute(taken.values(**said), rows)
-    tx.execute(attempts.insert(), [attempt_row(result, now, result.verdict.summary) for result in results])
+    tx.execute(statements.ACCEPTED, rows)
+    tx.execute(statements.ATTEMPT, [attempt_row(result, now, result.verdict.summary) for result in results])
