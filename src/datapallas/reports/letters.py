@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datapallas.reports.model import Document, Recipient, Rendered, Report
 
 _QUOTED_OR_SEMICOLON = re.compile(r'"(?:[^"\\]|\\.)*"|;')
+_INNER_BLANKS = re.compile(r"<\s*([^<>\"]*?)\s*>")
 _TEST_FOR = "X-DataPallas-Test-For"
 _MOST_SHOWN = 500
 
@@ -34,7 +35,7 @@ class TooLarge(MessageError):
 
 def addresses(text: str) -> tuple[NamedAddress, ...]:
     """The addresses of a text, separated by commas or semicolons. Raises AddressError."""
-    one_line = " ".join(text.split())
+    one_line = _INNER_BLANKS.sub(r"<\1>", " ".join(text.split()))
     return parse_many(_QUOTED_OR_SEMICOLON.sub(lambda found: "," if found[0] == ";" else found[0], one_line))
 
 

@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING
 import jinja2
 from jinja2 import meta, nodes
 
+from datapallas.reports.filters import filters
+from datapallas.reports.flaws import nearest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GIVEN = frozenset({"row", "rows", "values", "report", "today"})
 """Names that every template has, beside the columns of the first row."""
+
+OF_PART = frozenset({"token", "pages"})
+"""Names that templates have besides when a PDF is cut; without rows they are columns."""
 
 _ENVIRONMENT_NAMES = frozenset({"range", "dict", "lipsum", "cycler", "joiner", "namespace", "loop", "self"})
 
@@ -49,12 +55,27 @@ class Mistake:
 def mistake(text: str) -> Mistake | None:
     """What is wrong with the syntax of a text; None when nothing is."""
     try:
-        _environment().parse(text)
+        tree = _environment().parse(text)
     except jinja2.TemplateSyntaxError as problem:
         reason = (problem.message or "it is not Jinja2").strip().rstrip(".")
         return Mistake(problem.lineno, reason[:1].lower() + reason[1:])
     except RecursionError:
         return Mistake(1, "it is nested too deep")
+    return _unknown(tree)
+
+
+def _unknown(tree: nodes.Template) -> Mistake | None:
+    """A filter or a test that is not there: Jinja would tell when the template is filled in."""
+    environment = _environment()
+    for one in tree.find_all((nodes.Filter, nodes.Test)):
+        what, known = (
+            ("filter", environment.filters) if isinstance(one, nodes.Filter) else ("test", environment.tests)
+        )
+        if one.name not in known:
+            near = nearest(one.name, known)
+            return Mistake(
+                one.lineno, f"there is no {what} {one.name!r}{near if 'did you mean' in near else ''}"
+            )
     return None
 
 
@@ -131,4 +152,6 @@ def _columns(found: list[nodes.Node], free: set[str]) -> Iterator[str]:
 @functools.lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
     # Parsed only: nothing is filled in, so nothing needs to be escaped or fenced here.
-    return jinja2.Environment(autoescape=True)
+    found = jinja2.Environment(autoescape=True)
+    found.filters.update(filters())
+    return found
