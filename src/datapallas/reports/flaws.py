@@ -65,4 +65,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     words: Sequence[str] = [str(one) for one in known]
     folded = {one.casefold(): one for one in reversed(words)}
     near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
-    return f" (did you mean {folded[near[0]]!r}?)" if near else f" (known: {', '.join(words)})" if words else ""
+    return (
+        f" (did you mean {folded[near[0]]!r}?)" if near else f" (known: {', '.join(words)})" if words else ""
+    )

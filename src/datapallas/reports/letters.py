@@ -17,7 +17,7 @@ from datapallas.mail.message import Message
 from datapallas.reports.model import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from datapallas.reports.model import Document, Recipient, Rendered, Report
 
@@ -80,6 +80,17 @@ def message_or_problem(report: Report, recipient: Recipient, rendered: Rendered)
         return message_of(report, rendered)
     except MessageError as error:
         return problem_of(recipient, error)
+
+
+def complete(
+    report: Report, results: Iterable[tuple[Recipient, Rendered | Problem]]
+) -> Iterator[tuple[Recipient, Rendered | Problem]]:
+    """What was made whole, with a problem in the place of each email that could not be sent with its documents."""
+    for recipient, made in results:
+        found = made if isinstance(made, Problem) else message_or_problem(report, recipient, made)
+        # Addresses are told field by field by the check.
+        wrong = isinstance(found, Problem) and found.code in {"size", "document"}
+        yield recipient, found if wrong and isinstance(found, Problem) else made
 
 
 def problem_of(recipient: Recipient, error: MessageError) -> Problem:
