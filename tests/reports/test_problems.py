@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datapallas.errors import ConfigurationError
 from datapallas.reports.checking import Checking
+from datapallas.reports.finding import Pick, find
 from datapallas.reports.model import (
     Attachment,
     BurstPlan,
@@ -23,6 +25,7 @@ from datapallas.reports.model import (
     Source,
 )
 from datapallas.reports.names import mistake, uses
+from datapallas.reports.preview import chosen
 from datapallas.reports.problems import Check
 from datapallas.reports.seen import Seen
 from datapallas.reports.sink import MOST, Sink, error
@@ -321,3 +324,19 @@ def test_an_empty_password_is_an_error(place: Path) -> None:
     _, problems = _check(place, data, attachments=documents)
     assert _told(problems) == [("error", "line 2", "document")]
     assert "the column 'secret' is empty" in problems[0].text
+
+
+def test_a_column_that_report_toml_names_and_is_not_there_is_one_error(place: Path) -> None:
+    """A wrong `group_by` or `match` is told once, at its line of report.toml, by the check and by the preview."""
+    (place / "report.toml").write_text('[rows]\nfile = "rows.csv"\ngroup_by = "nmae"\n')
+    source = Source(kind=Kind.CSV, file="rows.csv", group_by=("nmae",))
+    with pytest.raises(ConfigurationError) as told:
+        _check(place, HEAD + "a@x.example,A\nb@x.example,B\n", rows=source)
+    assert (told.value.code, told.value.facts["line"]) == ("report-definition", "3")
+    assert "'nmae', which the rows do not have (did you mean 'name'?)" in told.value.message
+    with pytest.raises(ConfigurationError, match="did you mean 'name'"):
+        chosen(report(place, rows=source))
+    with pytest.raises(ConfigurationError, match="did you mean 'name'"):
+        find(report(place, rows=source), Pick())
+    with pytest.raises(ConfigurationError, match="'match' names the column 'token'"):
+        find(report(place, burst=BurstPlan(file="all.pdf")), Pick())

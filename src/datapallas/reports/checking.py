@@ -14,6 +14,7 @@ import contextlib
 from typing import TYPE_CHECKING, BinaryIO
 
 from datapallas.reports import burst
+from datapallas.reports.agreeing import agree
 from datapallas.reports.letters import complete
 from datapallas.reports.problems import Check
 from datapallas.reports.recipients import recipients
@@ -68,6 +69,7 @@ class Checking:
                 self.about, self.columns = rows.about, rows.columns
             else:
                 self.columns = ("token", "part", "pages")
+            agree(report, self.columns)
             parts = burst.parts(report.burst, report.folder) if report.burst else ()
             everyone = stack.enter_context(contextlib.closing(recipients(report, rows, parts)))
             renderer = stack.enter_context(Renderer(report, envelope_only=not self._full))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from datapallas.errors import UsageError
 from datapallas.outbox.runs.records import Ended
 from datapallas.reports import paths
+from datapallas.reports.agreeing import agree
 from datapallas.reports.frozen import Choice, Frozen, freeze
 from datapallas.reports.model import Kind, OnProblem, Problem, Source
 from datapallas.reports.sink import MOST
@@ -121,6 +122,7 @@ def gather(report: Report, wanted: Wanted, target: Path, stdin: BinaryIO | None 
     seen: set[str] = set()
     with contextlib.ExitStack() as stack:
         rows = _rows(report, stack, stdin)
+        agree(report, () if rows is None else rows.columns)
         found = recipients_of(report, rows, _parts(report))
         choice = Choice(only=frozenset(wanted.only), sample=wanted.sample)
         frozen = freeze(report, target, choice.of(found, seen), _left(report))
@@ -129,7 +131,9 @@ def gather(report: Report, wanted: Wanted, target: Path, stdin: BinaryIO | None 
     missing = sorted(set(wanted.only) - seen)
     if missing:
         frozen.remove()
-        raise UsageError(f"No recipient has the key {missing[0]!r}.", code="report-key", key=missing[0])
+        raise UsageError(
+            f"No recipient has the key {missing[0]!r}.", code="report-key", key=missing[0], report=report.code
+        )
     try:
         return _checked(report, frozen, (columns, sinks))
     except BaseException:
