@@ -251,3 +251,15 @@ def test_schedule(shell: Shell, folder: Path) -> None:
     assert (folder / "report.toml").read_text().rstrip() == REPORT.rstrip()
     assert shell.call("report", "schedule", "letters", "--time-zone", "UTC").code == 64
     assert shell.call("report", "schedule", "nobody").code == 78
+
+
+def test_a_run_whose_job_is_paused_says_so(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
+    """A run knows that a person paused its job: history and resume say so, and how it goes on."""
+    sandbox.faults.next("token", "AADSTS50173", times=0)
+    run = shell.call("report", "run", "letters", "--yes", "--json").json["run"]
+    assert shell.call("report", "history", "letters", "--json").json["runs"][0]["held"] is False
+    assert shell.call("job", "pause", run).code == 0
+    sandbox.faults.clear()
+    assert " paused " in shell.call("report", "history", "letters").out
+    again = shell.call("report", "resume", run)
+    assert again.code in {75, 77} and f"datapallas job resume {run}" in again.out
