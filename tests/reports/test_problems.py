@@ -25,7 +25,7 @@ from datapallas.reports.model import (
     Source,
 )
 from datapallas.reports.names import mistake, uses
-from datapallas.reports.preview import chosen
+from datapallas.reports.preview import chosen, preview
 from datapallas.reports.problems import Check
 from datapallas.reports.seen import Seen
 from datapallas.reports.sink import MOST, Sink, error
@@ -340,3 +340,13 @@ def test_a_column_that_report_toml_names_and_is_not_there_is_one_error(place: Pa
         find(report(place, rows=source), Pick())
     with pytest.raises(ConfigurationError, match="'match' names the column 'token'"):
         find(report(place, burst=BurstPlan(file="all.pdf")), Pick())
+
+
+def test_a_constant_that_is_not_there_is_told(place: Path) -> None:
+    """A name that is not under [values] is one error of the check, and the email's own words name [values] too."""
+    text = "{{ values.compny }} {{ values['company'] }} {{ values.x|default('') }} {{ values.get('y') }}"
+    _, problems = _check(place, HEAD + "a@x.example,A\n", text=text, values={"company": "Northwind"})
+    words = "There is no 'compny' under [values] (did you mean 'company'?)"
+    assert [(one.code, one.text) for one in problems] == [("missing", f"{words}, and mail.txt shows it.")]
+    shown = preview(report(place, values={"company": "Northwind"}))
+    assert shown.problem is not None and words.lower() in shown.problem.text.lower()

@@ -79,7 +79,8 @@ def _say(report: Report, checking: Checking, shown: list[Problem], begun: int) -
             f"Read {source or 'the query'}{f' ({how})' if how else ''}; columns: {', '.join(checking.columns)}."
         )
     )
-    say(f"{checking.recipients:,} recipients, {errors:,} errors, {checking.warnings:,} warnings.")
+    counts = {"recipient": checking.recipients, "error": errors, "warning": checking.warnings}
+    say(", ".join(f"{many:,} {word}{'' if many == 1 else 's'}" for word, many in counts.items()) + ".")
 
 
 def _as_dict(report: Report, connection: str, checking: Checking, kept: list[Problem]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ GIVEN = frozenset({"row", "rows", "values", "report", "today"})
 OF_PART = frozenset({"token", "pages"})
 """Names that templates have besides when a PDF is cut; without rows they are columns."""
 
+_OF_DICT = frozenset({"get", "items", "keys", "values"})
 _ENVIRONMENT_NAMES = frozenset({"range", "dict", "lipsum", "cycler", "joiner", "namespace", "loop", "self"})
 
 
@@ -97,6 +98,27 @@ def uses(text: str) -> tuple[Use, ...]:
     return tuple(found.values())
 
 
+def constants(text: str) -> Iterator[tuple[str, int]]:
+    """The names under `[values]` that a text shows without saying what else to show, with their lines."""
+    tree = _environment().parse(text)
+    spared = {_constant(one) for node in _defaulted(tree) for one in (node, *node.find_all(nodes.Expr))}
+    for node in tree.find_all((nodes.Getitem, nodes.Getattr)):
+        name = _constant(node)
+        if name and name not in spared:
+            yield name, node.lineno
+
+
+def _constant(node: nodes.Node) -> str:
+    """What an expression takes from `values`, or nothing."""
+    if not isinstance(node, nodes.Getitem | nodes.Getattr):
+        return ""
+    if not isinstance(node.node, nodes.Name) or node.node.name != "values":
+        return ""
+    if isinstance(node, nodes.Getattr):
+        return "" if node.attr in _OF_DICT else node.attr
+    return str(node.arg.value) if isinstance(node.arg, nodes.Const) else ""
+
+
 def is_constant(text: str) -> bool:
     """Whether a text is the same for every recipient."""
     return "{{" not in text and "{%" not in text and "{#" not in text
@@ -115,7 +137,7 @@ def _column(node: nodes.Node, free: set[str]) -> str:
         return node.name if node.ctx == "load" and node.name in free else ""
     if isinstance(node, nodes.Getitem | nodes.Getattr) and _is_row(node.node):
         if isinstance(node, nodes.Getattr):
-            return node.attr if node.attr not in {"get", "items", "keys", "values"} else ""
+            return node.attr if node.attr not in _OF_DICT else ""
         if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
             return node.arg.value
     return ""

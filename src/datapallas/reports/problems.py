@@ -87,6 +87,7 @@ class Check:
                     f"In templates {name!r} is not this column: write row[{name!r}].",
                     f"column {name}",
                 )
+        yield from self._texts.lost()
         if self._columns and not self._ragged:
             yield from self._texts.strangers(self._columns)
 

@@ -13,7 +13,7 @@ import jinja2
 
 from datapallas.reports import paths
 from datapallas.reports.flaws import nearest
-from datapallas.reports.names import OF_PART, uses
+from datapallas.reports.names import OF_PART, constants, uses
 from datapallas.reports.sink import error
 
 if TYPE_CHECKING:
@@ -41,14 +41,20 @@ class Texts:
 
     def __init__(self, report: Report) -> None:
         found: dict[str, list[_Named]] = {}
+        self._lost: dict[str, str] = {}
         given = OF_PART if report.burst is not None else frozenset()
         for place, text, is_file in _texts(report):
+            for name, line in _constants(text):
+                if name not in report.values:
+                    where = f"{place}, line {line}" if is_file else place
+                    self._lost.setdefault(name, where)
             for use in _uses(text):
                 if use.name in given:
                     continue
                 where = f"{place}, line {use.line}" if is_file else place
                 one = _Named(use.name, where, use.optional, use.dispensable)
                 found.setdefault(use.name, []).append(one)
+        self._values = report.values
         self._first = {
             name: next((u for u in all_ if not u.dispensable), all_[0]) for name, all_ in found.items()
         }
@@ -57,6 +63,12 @@ class Texts:
             field: [use.name for use in _uses(getattr(report.email, field))] for field in _FIELDS
         }
         self._passwords = [names for text in _passwords(report) if (names := _only(text))]
+
+    def lost(self) -> Iterator[Problem]:
+        """The names that are not under `[values]`."""
+        for name, where in self._lost.items():
+            text = f"There is no {name!r} under [values]{nearest(name, self._values)}, and {where.partition(',')[0]} shows it."
+            yield error("missing", text, where)
 
     def strangers(self, columns: Sequence[str]) -> Iterator[Problem]:
         """The names that are no column of any row."""
@@ -107,6 +119,13 @@ def _only(text: str) -> list[str]:
     found = _uses(text)
     rest = re.sub(r"\{\{[^{}]*\}\}", "", text).strip()
     return [] if rest or any(use.optional for use in found) else [use.name for use in found]
+
+
+def _constants(text: str) -> list[tuple[str, int]]:
+    try:
+        return list(constants(text))
+    except (jinja2.TemplateSyntaxError, RecursionError):
+        return []  # told when the report was read
 
 
 def _uses(text: str) -> Any:
