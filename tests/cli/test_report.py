@@ -42,7 +42,7 @@ def test_problems_are_shown_with_their_line(shell: Shell) -> None:
     assert lines[0].startswith("error    line 2: To: 'jane' is not an email address")
     assert lines[1].startswith("warning  line 3: john@gmial.com: was 'gmail.com' meant")
     assert lines[2].startswith("error    line 4: It has one field")
-    assert lines[3] == "2 recipients, 2 errors, 1 warnings."
+    assert lines[3] == "2 recipients, 2 errors, 1 warning."
     assert "encoding utf-8, delimiter ," in done.err
     assert shell.call("report", "check", "first", "--show", "1").out.splitlines()[1] == "... and 2 more."
     found = shell.call("report", "check", "first", "--json")
@@ -56,7 +56,7 @@ def test_a_connection_that_is_not_there_is_told_with_the_list(shell: Shell) -> N
     done = shell.call("report", "check", "first")
     assert done.code == 78
     assert done.out.startswith("error    report.toml: There is no connection")
-    assert "2 recipients, 1 errors, 0 warnings." in done.out
+    assert "2 recipients, 1 error, 0 warnings." in done.out
     shell.signed_in()
     path = shell.root / "config" / "reports" / "first" / "report.toml"
     path.write_text('connection = "eml-other"\n' + path.read_text())
@@ -88,7 +88,7 @@ def test_rows_come_from_standard_input(shell: Shell) -> None:
     path.write_text(path.read_text().replace('"recipients.csv"', '"-"'))
     done = shell.call("report", "check", "first", stdin="email;name\na@x.example;Zoë\n".encode("utf-16"))
     assert done.code == 0, done.err
-    assert "1 recipients, 0 errors, 0 warnings." in done.out and "utf-16-le" in done.err
+    assert "1 recipient, 0 errors, 0 warnings." in done.out and "utf-16-le" in done.err
 
 
 def test_a_database_password_is_sealed(shell: Shell) -> None:

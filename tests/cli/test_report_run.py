@@ -74,6 +74,25 @@ def test_run(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
     assert not (shell.root / "data" / "runs" / run).exists()
 
 
+def test_a_test_address_that_is_none_is_refused_at_once(shell: Shell, folder: Path) -> None:
+    """A wrong --test-to is told before any row is read, as a mistake in the command."""
+    (folder / "people.csv").unlink()
+    done = shell.call("report", "run", "letters", "--test-to", "notanaddr", "--yes")
+    assert done.code == 64 and "--test-to: 'notanaddr' is not an email address" in done.err
+
+
+def test_a_wrong_schedule_blames_the_option(shell: Shell, folder: Path) -> None:
+    """A cron expression that is none is a mistake in the command, told in words for people; the file is unchanged."""
+    before = (folder / "report.toml").read_text()
+    short = shell.call("report", "schedule", "letters", "--cron", "0 6 1 *")
+    assert short.code == 64 and "--cron: '0 6 1 *'" in short.err and "five fields" in short.err
+    late = shell.call("report", "schedule", "letters", "--cron", "0 25 * * *")
+    assert late.code == 64 and "the hour is 0 to 23" in late.err
+    zone = shell.call("report", "schedule", "letters", "--cron", "0 6 * * *", "--time-zone", "Europe/Berln")
+    assert zone.code == 64 and "--time-zone" in zone.err and "Europe/Berlin" in zone.err
+    assert (folder / "report.toml").read_text() == before
+
+
 def test_test_mode(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
     """With --test-to all emails go to one address, say for whom they were, and --sample takes a few of them."""
     done = shell.call(
@@ -227,8 +246,20 @@ def test_schedule(shell: Shell, folder: Path) -> None:
     )
     assert "letters" in shell.call("report", "schedule", "list").out
     bad = shell.call("report", "schedule", "letters", "--cron", "nonsense")
-    assert bad.code == 78 and "cron" in bad.err
+    assert bad.code == 64 and "cron" in bad.err
     assert shell.call("report", "schedule", "letters", "--off").code == 0
     assert (folder / "report.toml").read_text().rstrip() == REPORT.rstrip()
     assert shell.call("report", "schedule", "letters", "--time-zone", "UTC").code == 64
     assert shell.call("report", "schedule", "nobody").code == 78
+
+
+def test_a_run_whose_job_is_paused_says_so(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
+    """A run knows that a person paused its job: history and resume say so, and how it goes on."""
+    sandbox.faults.next("token", "AADSTS50173", times=0)
+    run = shell.call("report", "run", "letters", "--yes", "--json").json["run"]
+    assert shell.call("report", "history", "letters", "--json").json["runs"][0]["held"] is False
+    assert shell.call("job", "pause", run).code == 0
+    sandbox.faults.clear()
+    assert " paused " in shell.call("report", "history", "letters").out
+    again = shell.call("report", "resume", run)
+    assert again.code in {75, 77} and f"datapallas job resume {run}" in again.out

@@ -159,7 +159,7 @@ MISTAKES = {
     "pages by tokens": ("[email]", '[burst]\nfile = "a.pdf"\npages = 2\n[email]', 8, "'pages' goes with by ="),
     "no cron": ("[email]", '[schedule]\ncron = "every day"\n[email]', 7, "it has five fields"),
     "a cron that never comes": ("[email]", '[schedule]\ncron = "0 0 31 2 *"\n[email]', 7, "not a cron expression that ever comes"),
-    "a wrong cron": ("[email]", '[schedule]\ncron = "61 * * * *"\n[email]', 7, "not a cron expression that ever comes"),
+    "a wrong cron": ("[email]", '[schedule]\ncron = "61 * * * *"\n[email]', 7, "the minute is 0 to 59"),
     "no time zone": (
         "[email]", '[schedule]\ncron = "0 6 * * *"\ntime_zone = "Europe/Berln"\n[email]', 8, "did you mean 'Europe/Berlin'",
     ),

@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datapallas.errors import ConfigurationError
 from datapallas.reports.checking import Checking
+from datapallas.reports.finding import Pick, find
 from datapallas.reports.model import (
+    Attachment,
     BurstPlan,
     Email,
     Kind,
@@ -22,6 +25,7 @@ from datapallas.reports.model import (
     Source,
 )
 from datapallas.reports.names import mistake, uses
+from datapallas.reports.preview import chosen, preview
 from datapallas.reports.problems import Check
 from datapallas.reports.seen import Seen
 from datapallas.reports.sink import MOST, Sink, error
@@ -226,7 +230,7 @@ def test_a_million_recipients_cost_no_more_memory(place: Path) -> None:
 
     def results(count: int) -> Iterator[tuple[Recipient, Rendered | Problem]]:
         for number in range(count):
-            row = Row(number, {"email": "", "name": "x"}, f"line {number}")
+            row = Row(number, {"email": "x", "name": "x"}, f"line {number}")
             yield Recipient(str(number), (row,)), Rendered(to=f"a{number % 1000}@x.example", subject="x")
 
     def most(count: int) -> int:
@@ -266,3 +270,83 @@ def test_names_in_texts() -> None:
     wrong = mistake("a\n{% for %}")
     assert wrong is not None and wrong.line == 2
     assert mistake("{{ a }}") is None
+
+
+def test_the_names_of_a_part_are_no_columns_that_are_missing(place: Path) -> None:
+    """With a PDF that is cut, templates may show `token` and `pages`, though no column of the rows is called so."""
+    from datapallas.reports.folder import SAMPLES
+
+    (place / "all.pdf").write_bytes((SAMPLES / "statements" / "statements.pdf").read_bytes())
+    burst = BurstPlan(file="all.pdf", match="customer", name="Statement {{ token }}.pdf")
+    email = Email(to="{{ email }}", subject="Statement {{ token }}", text="mail.txt")
+    data = "email,name,customer\na@x.example,A,10017\n"
+    _, problems = _check(place, data, burst=burst, email=email, text="{{ token }}: {{ pages }} pages")
+    assert {one.code for one in problems} == {"part"}, problems
+
+
+def test_columns_are_found_beside_our_own_filters(place: Path) -> None:
+    """A template with `money` or `html` is looked through like any other: missing and empty columns are told."""
+    data = "email,name,total\na@x.example,,\n"
+    text = "{{ total|money }} {{ rows|table }}\nHi {{ Nme }} {{ name|html }}"
+    _, problems = _check(place, data, text=text)
+    assert [one.text for one in problems] == [
+        "There is no column 'Nme' (did you mean 'name'?), and mail.txt shows it.",
+        "'total', 'name' are empty here, and the email shows them.",
+    ]
+
+
+def test_an_unknown_filter_is_a_mistake() -> None:
+    """A filter or a test that is not there is told with its line, and which one was probably meant."""
+    assert (
+        mistake("{{ a|money }} {{ a|upper }} {{ a|date }} {{ a|number }} {{ a|html }} {{ a|table }}") is None
+    )
+    wrong = mistake("a\n{{ total|mony }}")
+    assert wrong is not None
+    assert (wrong.line, wrong.reason) == (2, "there is no filter 'mony' (did you mean 'money'?)")
+    assert mistake("{% if a is defned %}{% endif %}") is not None
+
+
+def test_an_empty_name_beside_an_address_is_told(place: Path) -> None:
+    """An empty name in `to` is a warning; an empty address is an error that names the column, and is told once."""
+    email = Email(to='"{{ name }}" <{{ email }}>', subject="x", text="mail.txt")
+    data = HEAD + 'a@x.example,\n,Bob\n"b@x.example ",Eve\n'
+    _, problems = _check(place, data, email=email)
+    assert _told(problems) == [("warning", "line 2", "missing"), ("error", "line 3", "address")]
+    assert problems[0].text == "'name' is empty here, and the email shows it."
+    assert problems[1].text.endswith(": the column 'email' is empty.")
+
+
+def test_an_empty_password_is_an_error(place: Path) -> None:
+    """Nothing is sent when the password of a document is empty, so the check does not call that a warning."""
+    (place / "given.pdf").write_bytes(b"%PDF-1.7")
+    documents = (Attachment(file="given.pdf", password="{{ secret }}"),)
+    data = "email,name,secret\na@x.example,A,\nb@x.example,B,s\n"
+    _, problems = _check(place, data, attachments=documents)
+    assert _told(problems) == [("error", "line 2", "document")]
+    assert "the column 'secret' is empty" in problems[0].text
+
+
+def test_a_column_that_report_toml_names_and_is_not_there_is_one_error(place: Path) -> None:
+    """A wrong `group_by` or `match` is told once, at its line of report.toml, by the check and by the preview."""
+    (place / "report.toml").write_text('[rows]\nfile = "rows.csv"\ngroup_by = "nmae"\n')
+    source = Source(kind=Kind.CSV, file="rows.csv", group_by=("nmae",))
+    with pytest.raises(ConfigurationError) as told:
+        _check(place, HEAD + "a@x.example,A\nb@x.example,B\n", rows=source)
+    assert (told.value.code, told.value.facts["line"]) == ("report-definition", "3")
+    assert "'nmae', which the rows do not have (did you mean 'name'?)" in told.value.message
+    with pytest.raises(ConfigurationError, match="did you mean 'name'"):
+        chosen(report(place, rows=source))
+    with pytest.raises(ConfigurationError, match="did you mean 'name'"):
+        find(report(place, rows=source), Pick())
+    with pytest.raises(ConfigurationError, match="'match' names the column 'token'"):
+        find(report(place, burst=BurstPlan(file="all.pdf")), Pick())
+
+
+def test_a_constant_that_is_not_there_is_told(place: Path) -> None:
+    """A name that is not under [values] is one error of the check, and the email's own words name [values] too."""
+    text = "{{ values.compny }} {{ values['company'] }} {{ values.x|default('') }} {{ values.get('y') }}"
+    _, problems = _check(place, HEAD + "a@x.example,A\n", text=text, values={"company": "Northwind"})
+    words = "There is no 'compny' under [values] (did you mean 'company'?)"
+    assert [(one.code, one.text) for one in problems] == [("missing", f"{words}, and mail.txt shows it.")]
+    shown = preview(report(place, values={"company": "Northwind"}))
+    assert shown.problem is not None and words.lower() in shown.problem.text.lower()

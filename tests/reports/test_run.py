@@ -19,7 +19,8 @@ from datapallas.home.report_runs import ReportRuns, open_runs
 from datapallas.home.schedules import tidy
 from datapallas.outbox import overview, tables
 from datapallas.outbox.runs.tables import State
-from datapallas.reports.run import Wanted
+from datapallas.reports.checking import Checking
+from datapallas.reports.run import WHOLE, Wanted
 from mail.conftest import stage  # noqa: F401 - the fixture
 from reports.given import folder
 
@@ -211,15 +212,34 @@ def test_a_stopped_run_is_resumed(home: Home, runs: ReportRuns, stage: Stage) ->
     record = runs.records.load(run)
     assert record.state is State.STOPPED and record.problem is not None
     assert record.problem.code == "report-problems" and len(list(runs.problems(run))) == 4
-    (place / "people.csv").write_text(people(250))
+    (place / "people.csv").write_text(people(WHOLE + 10))
     runs.resume(run)
     assert ended(work(home, run)) == 0
-    assert runs.records.load(run).state is State.STOPPED
+    record = runs.records.load(run)
+    assert record.state is State.STOPPED and record.problem is not None
+    assert record.problem.code == "report-stopped-midway"
+    assert record.problem.facts["command"] == "datapallas report run letters --only 120"
     assert [one["key"] for one in runs.problems(run)] == ["120"]
     before = len(promised(runs, run))
-    assert 119 <= before < 249
+    assert 119 <= before < WHOLE + 9
     runs.resume(run)
     assert ended(work(home, run)) == 0
     progress = runs.progress(run)
     assert progress.record.state is State.DONE and progress.failed == 1
-    assert progress.outcomes["accepted"] == 249 == len(set(promised(runs, run)))
+    assert progress.outcomes["accepted"] == WHOLE + 9 == len(set(promised(runs, run)))
+
+
+@pytest.mark.parametrize("home", ["sqlite"], indirect=True)
+def test_a_short_list_is_made_whole_before_anything_is_sent(home: Home, runs: ReportRuns) -> None:
+    """What only shows when an email is made is found before the first one leaves, when the list is short."""
+    toml = TOML.replace('"skip"', '"stop"')
+    text = "{% if name == 'N20' %}{{ name | money }}{% endif %}"
+    folder(home.root, report_toml=toml, people_csv=people(30), mail_txt=text)
+    prepared = runs.prepare("letters", Wanted())
+    assert prepared.stops is not None and prepared.stops.code == "report-problems"
+    assert [one.key for one in prepared.problems] == ["20"]
+    assert "not a number" in prepared.problems[0].text
+    with Checking(prepared.report) as quick, Checking(prepared.report, full=True) as full:
+        assert [one.key for one in quick] == []
+        assert [one.key for one in full] == ["20"]
+    prepared.frozen.remove()

@@ -26,15 +26,16 @@ _KEPT = 1000  # problems in a JSON document; all are counted
 @click.option(
     "--show", type=click.IntRange(0), default=50, show_default=True, help="How many problems to show."
 )
+@click.option("--full", is_flag=True, help="Make every email and document too, as a run does.")
 @json_option
-def check(code: str, show: int, as_json: bool) -> int:  # noqa: FBT001
+def check(code: str, show: int, full: bool, as_json: bool) -> int:  # noqa: FBT001
     """Exit code 65 when somebody would get nothing as it is, 78 when only the connection is wrong; warnings end with 0."""
     from datapallas.reports.checking import Checking
 
     report = the_reports().load(code)
     connection, kept = _connection(report)
     begun = len(kept)
-    with Checking(report) as checking:
+    with Checking(report, full=full) as checking:
         told = _Count(checking)
         for problem in checking:
             if len(kept) < max(show, _KEPT):
@@ -78,7 +79,8 @@ def _say(report: Report, checking: Checking, shown: list[Problem], begun: int) -
             f"Read {source or 'the query'}{f' ({how})' if how else ''}; columns: {', '.join(checking.columns)}."
         )
     )
-    say(f"{checking.recipients:,} recipients, {errors:,} errors, {checking.warnings:,} warnings.")
+    counts = {"recipient": checking.recipients, "error": errors, "warning": checking.warnings}
+    say(", ".join(f"{many:,} {word}{'' if many == 1 else 's'}" for word, many in counts.items()) + ".")
 
 
 def _as_dict(report: Report, connection: str, checking: Checking, kept: list[Problem]) -> dict[str, Any]:

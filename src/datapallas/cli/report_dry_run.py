@@ -62,9 +62,9 @@ def dry_run(runs: ReportRuns, asked: tuple[str, Wanted], out: Path, *, as_json: 
         return code
     for one in shown:
         say_problem(one)
-    say(f"{writing.count:,} emails are in {out}; nothing was sent.")
+    say(f"{writing.count:,} {'email is' if writing.count == 1 else 'emails are'} in {out}; nothing was sent.")
     if failed:
-        say(f"{failed:,} recipients have a problem.")
+        say(f"{failed:,} {'recipient has' if failed == 1 else 'recipients have'} a problem.")
     return code
 
 

@@ -35,10 +35,13 @@ def history(as_json: bool, what: str, newest: int) -> None:  # noqa: FBT001
                 return
             note(f"{what} has not run yet.")
         if as_json:
-            show_json({"ok": True, "runs": [_facts(record) for record in found]})
+            show_json(
+                {"ok": True, "runs": [_facts(record) | {"held": runs.held(record)} for record in found]}
+            )
         elif found:
             show_table(
-                ("RUN", "STATE", "BEGUN", "BY", "RECIPIENTS", "OUTCOMES"), [_row(one) for one in found]
+                ("RUN", "STATE", "BEGUN", "BY", "RECIPIENTS", "OUTCOMES"),
+                [_row(one, held=runs.held(one)) for one in found],
             )
         elif not what:
             note("No report has run yet.")
@@ -74,7 +77,7 @@ def _one(runs: ReportRuns, run: str, *, as_json: bool) -> None:
     say_summary(runs, progress)
 
 
-def _row(record: Record) -> tuple[str, ...]:
+def _row(record: Record, *, held: bool) -> tuple[str, ...]:
     counts: dict[str, int] = record.facts.get("outcomes", {})
     words = [f"{count:,} {fate}" for fate, count in counts.items() if count]
     failed = int(record.facts.get("failed", 0))
@@ -83,7 +86,7 @@ def _row(record: Record) -> tuple[str, ...]:
     total = record.facts.get("total")
     return (
         record.id,
-        record.state.value,
+        "paused" if held else record.state.value,
         iso(record.created)[:16],
         _by(record),
         "" if total is None else f"{total:,}",

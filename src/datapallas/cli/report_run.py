@@ -53,6 +53,7 @@ def run(as_json: bool, code: str, **given: Any) -> int:  # noqa: FBT001
         raise click.UsageError("Give --queue or --now, not both.")
     if given["out"] and not given["dry_run"]:
         raise click.UsageError("--out goes with --dry-run.")
+    _address(given["test_to"])
     wanted = Wanted(
         test_to=given["test_to"],
         sample=given["sample"] or 0,
@@ -77,6 +78,19 @@ def run(as_json: bool, code: str, **given: Any) -> int:  # noqa: FBT001
         if given["queue"]:
             return _queued(prepared, as_json=as_json)
         return _attended(home, runs, prepared.run, as_json=as_json)
+
+
+def _address(text: str) -> None:
+    """Refuse a test address that is none before any row is read."""
+    from datapallas.errors import AddressError
+    from datapallas.mail.address import parse_one
+
+    if not text:
+        return
+    try:
+        parse_one(text)
+    except AddressError as problem:
+        raise click.UsageError(f"--test-to: {problem.message}") from None
 
 
 @click.command("resume", help="Go on with a run that stopped or was left, and watch it.")

@@ -52,10 +52,20 @@ def schedule(  # noqa: PLR0913 - one for each option
         return
     from datapallas.reports.folder import Reports
 
+    _fit(changed)
     report = Reports(home.root).load(code)
     if off or changed:
         report = _saved(home, report, None if off else changed)
     _show(report, as_json=as_json)
+
+
+def _fit(changed: dict[str, str]) -> None:
+    """Refuse what is no time, as a mistake in the command and not in report.toml."""
+    from datapallas.reports.timing import cron_flaw, zone_flaw
+
+    for name, option, flaw in (("cron", "--cron", cron_flaw), ("time_zone", "--time-zone", zone_flaw)):
+        if name in changed and (reason := flaw(changed[name])):
+            raise click.UsageError(f"{option}: {reason}.")
 
 
 def _saved(home: Home, report: Report, changed: dict[str, str] | None) -> Report:

@@ -44,11 +44,12 @@ def watch(runs: ReportRuns, run: str, *, quiet: bool) -> Progress:
 
 
 def _is_paused(progress: Progress) -> bool:
-    """All is promised, and its mailbox sends nothing. A courier that has just begun may end the pause yet."""
+    """All is promised, and nothing of it is sent. A courier that has just begun may end the mailbox's pause yet."""
     from datapallas.outbox.runs.tables import State
 
     mailbox = progress.mailbox
-    return mailbox is not None and bool(mailbox.pause) and progress.record.state is State.WAITING
+    paused = progress.held or (mailbox is not None and bool(mailbox.pause))
+    return paused and progress.record.state is State.WAITING
 
 
 def _only_deferred(progress: Progress) -> bool:
@@ -97,6 +98,8 @@ class Bar:
         bar = "#" * int(_WIDTH * share)
         words = [f"[{bar:.<{_WIDTH}}] {sent:,} of {progress.total:,}"]
         words += [f"{rate:,.1f}/s"] if rate else []
+        if progress.held or (progress.mailbox and progress.mailbox.pause):
+            return f"{words[0]}, paused"
         left = progress.mailbox.left.seconds if progress.mailbox and progress.open else 0.0
         left = max(left, (progress.total - sent) / rate if rate else 0.0)
         words += [f"{duration(left)} left"] if left and sent < progress.total else []
@@ -141,6 +144,8 @@ def say_summary(runs: ReportRuns, progress: Progress) -> None:
     _say_problems(runs, record)
     if any(count for fate, count in progress.outcomes.items() if fate not in {"accepted", "queued"}):
         _say_recipients(runs, record.id)
+    if progress.held:
+        say(f"Its job is paused; to let it go on: datapallas job resume {record.id}")
     mailbox = progress.mailbox
     if progress.open and mailbox is not None and mailbox.pause:
         say(f"{mailbox.code} is paused ({mailbox.pause}); `datapallas outbox status` says why.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import shlex
 import time
 import zoneinfo
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from datapallas.reports.model import OnProblem, Severity
 from datapallas.reports.run import Wanted, gather
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from datapallas.home import Home
     from datapallas.home.outbox import Outbox
     from datapallas.outbox.estimate import Estimate
+    from datapallas.outbox.runs.records import Record
     from datapallas.reports.frozen import Frozen
     from datapallas.reports.model import Problem, Report
+
+_NAMED = 10  # keys in a command; more fit on no line
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +137,23 @@ def too_many_problems(errors: int, begun: str) -> MessageError:
     """Why a run stops whose report says `on_problem = "stop"`."""
     what = "recipient has a problem" if errors == 1 else "recipients or rows have problems"
     return MessageError(f"{errors:,} {what}; {begun}", code="report-problems", count=errors)
+
+
+def stopped_midway(record: Record, problems: Sequence[Problem], done: int) -> MessageError:
+    """Why a run stops in the middle, and how those get theirs who got nothing: a run keeps to its copy of the rows."""
+    keys = [f"--only {shlex.quote(one.key)}" for one in problems if one.key]
+    command = " ".join(["datapallas report run", record.subject, *keys[:_NAMED]])
+    if len(keys) > _NAMED:
+        command += f" (and {len(keys) - _NAMED:,} more, see report history)"
+    what = "recipient has a problem" if len(problems) == 1 else "recipients have problems"
+    return MessageError(
+        f"{len(problems):,} {what} that showed only when the email was made; the run stopped after {done:,} "
+        "recipients. It works with a copy of the rows, so these get nothing of it.",
+        code="report-stopped-midway",
+        count=len(problems),
+        run=record.id,
+        command=command,
+    )
 
 
 def _stops(report: Report, recipients: int, errors: int) -> MessageError | None:

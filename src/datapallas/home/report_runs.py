@@ -18,6 +18,7 @@ from datapallas.outbox import jobs, overview
 from datapallas.outbox.runs.records import Record
 from datapallas.outbox.runs.tables import ENDED, State
 from datapallas.outbox.statements import OPEN
+from datapallas.outbox.tables import JobState
 from datapallas.reports.folder import Reports
 from datapallas.reports.frozen import Frozen
 
@@ -43,6 +44,7 @@ class Progress:
         failed: those with a problem.
         outcomes: how many recipients of the outbox's job there are of each fate.
         mailbox: what they leave through, with its pause and how long the rest takes.
+        held: a person paused the run's job in the outbox.
     """
 
     record: Record
@@ -51,6 +53,7 @@ class Progress:
     failed: int
     outcomes: dict[str, int]
     mailbox: MailboxLine | None
+    held: bool = False
 
     @property
     def open(self) -> int:
@@ -76,6 +79,7 @@ class Progress:
             "open": self.open,
             "problem": record.problem.message if record.problem else "",
             "paused": self.mailbox.pause if self.mailbox else "",
+            "held": self.held,
         }
 
 
@@ -158,7 +162,18 @@ class ReportRuns:
             failed=int(facts.get("failed", 0)),
             outcomes=outcomes(self.outbox, run),
             mailbox=next((line for line in lines if line.code == connection), None),
+            held=self.held(record),
         )
+
+    def held(self, record: Record) -> bool:
+        """Whether a person paused its job, so that what is promised waits."""
+        if record.state in ENDED:
+            return False
+        try:
+            (line,) = overview.job_lines(self.outbox.database, record.id)
+        except UsageError:  # nothing is promised yet
+            return False
+        return line.state == JobState.PAUSED.value
 
     def problems(self, run: str, *, limit: int = 0) -> Iterator[dict[str, Any]]:
         """What was found in the list and the templates."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from datapallas.errors import DataPallasError
 from datapallas.home import run_place
-from datapallas.home.report_prepare import is_error, noted, prepare, too_many_problems
+from datapallas.home.report_prepare import is_error, noted, prepare, stopped_midway
 from datapallas.home.telling import ways
 from datapallas.home.warnings import Notice
 from datapallas.oauth.clock import iso
@@ -82,7 +82,7 @@ class ReportSteps:
             self._take(task, job, chunk)
             fresh = [one for one in chunk.problems if one.code != SKIPPED]
             if fresh and report.limits.on_problem is OnProblem.STOP:
-                raise too_many_problems(len(fresh), f"the run stopped after {chunk.after.done:,} recipients.")
+                raise stopped_midway(task.record, fresh, chunk.after.done)
         task.save({"accepted": True})
 
     def _take(self, task: Task, job: Job, chunk: Chunk) -> None:

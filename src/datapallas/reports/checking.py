@@ -14,6 +14,8 @@ import contextlib
 from typing import TYPE_CHECKING, BinaryIO
 
 from datapallas.reports import burst
+from datapallas.reports.agreeing import agree
+from datapallas.reports.letters import complete
 from datapallas.reports.problems import Check
 from datapallas.reports.recipients import recipients
 from datapallas.reports.rendering import Renderer
@@ -36,6 +38,7 @@ class Checking:
         report: whose list it is.
         stdin: what the file `-` stands for.
         watch: called for each recipient; what it raises ends the look.
+        full: make the emails and documents too, which takes as long as in a run.
 
     Attributes:
         about: how the source is read: `encoding`, `delimiter`, `sheet`, `database`.
@@ -43,8 +46,14 @@ class Checking:
     """
 
     def __init__(
-        self, report: Report, stdin: BinaryIO | None = None, watch: Callable[[], None] = lambda: None
+        self,
+        report: Report,
+        stdin: BinaryIO | None = None,
+        watch: Callable[[], None] = lambda: None,
+        *,
+        full: bool = False,
     ) -> None:
+        self._full = full
         self._watch = watch
         self.about: dict[str, str] = {}
         self.columns: tuple[str, ...] = ()
@@ -60,9 +69,10 @@ class Checking:
                 self.about, self.columns = rows.about, rows.columns
             else:
                 self.columns = ("token", "part", "pages")
+            agree(report, self.columns)
             parts = burst.parts(report.burst, report.folder) if report.burst else ()
             everyone = stack.enter_context(contextlib.closing(recipients(report, rows, parts)))
-            renderer = stack.enter_context(Renderer(report, envelope_only=True))
+            renderer = stack.enter_context(Renderer(report, envelope_only=not self._full))
             sinks = [everyone.problems] if rows is None else [rows.problems, everyone.problems]
             self._check = Check(report, self.columns, sinks)
             self._results = stack.enter_context(contextlib.closing(renderer.render(self._watched(everyone))))
@@ -80,7 +90,7 @@ class Checking:
             yield one
 
     def __iter__(self) -> Iterator[Problem]:
-        return self._check.problems(self._results)
+        return self._check.problems(complete(self._report, self._results) if self._full else self._results)
 
     @property
     def recipients(self) -> int:

@@ -18,6 +18,7 @@ import jinja2.sandbox
 
 from datapallas.errors import ConfigurationError
 from datapallas.reports.filters import NotOfThisKind, filters, show
+from datapallas.reports.flaws import nearest
 from datapallas.reports.trouble import Trouble
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Filler:
             code="report-template",
             template=broken,
             line=line,
-            reason=reason,
+            reason=reason.rstrip("."),
         )
 
     def place(self, problem: BaseException, name: str) -> str:
@@ -188,6 +189,10 @@ class Text:
         return "".join(made)
 
 
+class Constants(dict[str, Any]):
+    """`values`; a class of its own, so that Jinja's words tell it from a row."""
+
+
 def context_of(report: Report, recipient: Recipient, today: dt.date) -> dict[str, Any]:
     """What the templates see of one recipient: each column that is a name, and `row`, `rows`, `values`, `report`, `today`."""
     rows = [row.values if isinstance(row.values, dict) else dict(row.values) for row in recipient.rows]
@@ -195,7 +200,7 @@ def context_of(report: Report, recipient: Recipient, today: dt.date) -> dict[str
     return found | {
         "row": rows[0],
         "rows": rows,
-        "values": dict(report.values),
+        "values": Constants(report.values),
         "report": {"code": report.code, "name": report.name},
         "today": today,
     }
@@ -234,6 +239,9 @@ def _undefined(said: str, values: Mapping[str, Any]) -> str:
     if not found:
         return said.rstrip(".")
     name = found["name"] or found["attribute"]
+    if "Constants object" in said:
+        constants = values.get("values") or {}
+        return f"there is no {name!r} under [values]{nearest(name, constants)}"
     row = values.get("row") or {}
     known = [*row, *(() if found["attribute"] else _NAMES)]
     near = difflib.get_close_matches(name, known, n=1)

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from datapallas.errors import UsageError
+from datapallas.reports.agreeing import agree
 from datapallas.reports.burst import parts
 from datapallas.reports.recipients import recipients
 from datapallas.reports.rows import open_rows
@@ -54,6 +55,7 @@ def find(report: Report, pick: Pick) -> Found:
     """
     with contextlib.ExitStack() as stack:
         rows = stack.enter_context(open_rows(report.rows, report.folder)) if report.rows else None
+        agree(report, () if rows is None else rows.columns)
         cut = parts(report.burst, report.folder) if report.burst else ()
         columns = ("token", "part", "pages") if rows is None else rows.columns
         last, number = None, 0
@@ -64,7 +66,7 @@ def find(report: Report, pick: Pick) -> Found:
             last, number = one, number + 1
     if last is None:
         what = f"Nobody's row has {pick.words!a}." if pick.words else "The report has no recipients."
-        raise UsageError(what, code="report-key", key=pick.words)
+        raise UsageError(what, code="report-key", key=pick.words, report=report.code)
     return Found(recipient=last, number=number, more=False, columns=columns)
 
 

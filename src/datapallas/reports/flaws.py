@@ -63,5 +63,8 @@ class Flaws(list[Flaw]):
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that was probably meant, or all of them, as the end of a sentence."""
     words: Sequence[str] = [str(one) for one in known]
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f" (did you mean {near[0]!r}?)" if near else f" (known: {', '.join(words)})" if words else ""
+    folded = {one.casefold(): one for one in reversed(words)}
+    near = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    return (
+        f" (did you mean {folded[near[0]]!r}?)" if near else f" (known: {', '.join(words)})" if words else ""
+    )

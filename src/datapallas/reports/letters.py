@@ -17,11 +17,12 @@ from datapallas.mail.message import Message
 from datapallas.reports.model import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from datapallas.reports.model import Document, Recipient, Rendered, Report
 
 _QUOTED_OR_SEMICOLON = re.compile(r'"(?:[^"\\]|\\.)*"|;')
+_INNER_BLANKS = re.compile(r"<\s*([^<>\"]*?)\s*>")
 _TEST_FOR = "X-DataPallas-Test-For"
 _MOST_SHOWN = 500
 
@@ -34,7 +35,7 @@ class TooLarge(MessageError):
 
 def addresses(text: str) -> tuple[NamedAddress, ...]:
     """The addresses of a text, separated by commas or semicolons. Raises AddressError."""
-    one_line = " ".join(text.split())
+    one_line = _INNER_BLANKS.sub(r"<\1>", " ".join(text.split()))
     return parse_many(_QUOTED_OR_SEMICOLON.sub(lambda found: "," if found[0] == ";" else found[0], one_line))
 
 
@@ -79,6 +80,17 @@ def message_or_problem(report: Report, recipient: Recipient, rendered: Rendered)
         return message_of(report, rendered)
     except MessageError as error:
         return problem_of(recipient, error)
+
+
+def complete(
+    report: Report, results: Iterable[tuple[Recipient, Rendered | Problem]]
+) -> Iterator[tuple[Recipient, Rendered | Problem]]:
+    """What was made whole, with a problem in the place of each email that could not be sent with its documents."""
+    for recipient, made in results:
+        found = made if isinstance(made, Problem) else message_or_problem(report, recipient, made)
+        # Addresses are told field by field by the check.
+        wrong = isinstance(found, Problem) and found.code in {"size", "document"}
+        yield recipient, found if wrong and isinstance(found, Problem) else made
 
 
 def problem_of(recipient: Recipient, error: MessageError) -> Problem:

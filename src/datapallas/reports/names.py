@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING
 import jinja2
 from jinja2 import meta, nodes
 
+from datapallas.reports.filters import filters
+from datapallas.reports.flaws import nearest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GIVEN = frozenset({"row", "rows", "values", "report", "today"})
 """Names that every template has, beside the columns of the first row."""
 
+OF_PART = frozenset({"token", "pages"})
+"""Names that templates have besides when a PDF is cut; without rows they are columns."""
+
+_OF_DICT = frozenset({"get", "items", "keys", "values"})
 _ENVIRONMENT_NAMES = frozenset({"range", "dict", "lipsum", "cycler", "joiner", "namespace", "loop", "self"})
 
 
@@ -49,12 +56,27 @@ class Mistake:
 def mistake(text: str) -> Mistake | None:
     """What is wrong with the syntax of a text; None when nothing is."""
     try:
-        _environment().parse(text)
+        tree = _environment().parse(text)
     except jinja2.TemplateSyntaxError as problem:
         reason = (problem.message or "it is not Jinja2").strip().rstrip(".")
         return Mistake(problem.lineno, reason[:1].lower() + reason[1:])
     except RecursionError:
         return Mistake(1, "it is nested too deep")
+    return _unknown(tree)
+
+
+def _unknown(tree: nodes.Template) -> Mistake | None:
+    """A filter or a test that is not there: Jinja would tell when the template is filled in."""
+    environment = _environment()
+    for one in tree.find_all((nodes.Filter, nodes.Test)):
+        what, known = (
+            ("filter", environment.filters) if isinstance(one, nodes.Filter) else ("test", environment.tests)
+        )
+        if one.name not in known:
+            near = nearest(one.name, known)
+            return Mistake(
+                one.lineno, f"there is no {what} {one.name!r}{near if 'did you mean' in near else ''}"
+            )
     return None
 
 
@@ -76,6 +98,27 @@ def uses(text: str) -> tuple[Use, ...]:
     return tuple(found.values())
 
 
+def constants(text: str) -> Iterator[tuple[str, int]]:
+    """The names under `[values]` that a text shows without saying what else to show, with their lines."""
+    tree = _environment().parse(text)
+    spared = {_constant(one) for node in _defaulted(tree) for one in (node, *node.find_all(nodes.Expr))}
+    for node in tree.find_all((nodes.Getitem, nodes.Getattr)):
+        name = _constant(node)
+        if name and name not in spared:
+            yield name, node.lineno
+
+
+def _constant(node: nodes.Node) -> str:
+    """What an expression takes from `values`, or nothing."""
+    if not isinstance(node, nodes.Getitem | nodes.Getattr):
+        return ""
+    if not isinstance(node.node, nodes.Name) or node.node.name != "values":
+        return ""
+    if isinstance(node, nodes.Getattr):
+        return "" if node.attr in _OF_DICT else node.attr
+    return str(node.arg.value) if isinstance(node.arg, nodes.Const) else ""
+
+
 def is_constant(text: str) -> bool:
     """Whether a text is the same for every recipient."""
     return "{{" not in text and "{%" not in text and "{#" not in text
@@ -94,7 +137,7 @@ def _column(node: nodes.Node, free: set[str]) -> str:
         return node.name if node.ctx == "load" and node.name in free else ""
     if isinstance(node, nodes.Getitem | nodes.Getattr) and _is_row(node.node):
         if isinstance(node, nodes.Getattr):
-            return node.attr if node.attr not in {"get", "items", "keys", "values"} else ""
+            return node.attr if node.attr not in _OF_DICT else ""
         if isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
             return node.arg.value
     return ""
@@ -131,4 +174,6 @@ def _columns(found: list[nodes.Node], free: set[str]) -> Iterator[str]:
 @functools.lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
     # Parsed only: nothing is filled in, so nothing needs to be escaped or fenced here.
-    return jinja2.Environment(autoescape=True)
+    found = jinja2.Environment(autoescape=True)
+    found.filters.update(filters())
+    return found

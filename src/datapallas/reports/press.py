@@ -79,6 +79,7 @@ class Press:
         if self._report.burst is not None:
             context["part_pages"] = recipient.part or ()
             context.setdefault("token", context["row"].get(self._report.burst.match, ""))
+            context.setdefault("pages", len(recipient.part or ()))
         made: dict[str, Any] = {
             name: " ".join(text.fill(context).split("\n")).strip() for name, text in self._lines
         }

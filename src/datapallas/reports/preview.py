@@ -65,12 +65,14 @@ def preview_for(report: Report, recipient: Recipient, today: dt.date | None = No
 
 def chosen(report: Report, *, only: str = "", row: int = 0) -> Recipient:
     """The recipient a person means. Raises UsageError when there is none."""
+    from datapallas.reports.agreeing import agree
     from datapallas.reports.burst import parts
     from datapallas.reports.recipients import recipients
     from datapallas.reports.rows import open_rows
 
     with contextlib.ExitStack() as stack:
         rows = stack.enter_context(open_rows(report.rows, report.folder)) if report.rows else None
+        agree(report, () if rows is None else rows.columns)
         cut: Iterable[Any] = parts(report.burst, report.folder) if report.burst else ()
         for one in recipients(report, rows, cut):
             if (only and one.key == only) or (row and any(each.number == row for each in one.rows)):
@@ -80,7 +82,9 @@ def chosen(report: Report, *, only: str = "", row: int = 0) -> Recipient:
     what = (
         f"No recipient has the key {only!a}." if only else f"No recipient has the row {row}." if row else ""
     )
-    raise UsageError(what or "The report has no recipients.", code="report-key", key=only or row)
+    raise UsageError(
+        what or "The report has no recipients.", code="report-key", key=only or row, report=report.code
+    )
 
 
 def write(shown: Preview, folder: Path, eml: bytes) -> list[Path]:

@@ -87,6 +87,7 @@ class Check:
                     f"In templates {name!r} is not this column: write row[{name!r}].",
                     f"column {name}",
                 )
+        yield from self._texts.lost()
         if self._columns and not self._ragged:
             yield from self._texts.strangers(self._columns)
 
@@ -111,14 +112,21 @@ class Check:
     def _of_one(self, recipient: Recipient, made: Rendered, seen: Seen) -> Iterator[Problem]:
         place, key = recipient.place, recipient.key
         found: dict[str, tuple[NamedAddress, ...]] = {}
+        told: set[str] = set()
+        row = recipient.rows[0].values
         for field, name in _FIELDS:
             text = getattr(made, field)
             try:
                 found[field] = addresses(text) if text else ()
             except AddressError as problem:
-                yield error("address", f"{name}: {problem.message}", place, key)
+                empty = self._texts.empty_of(field, row)
+                told.update(empty)
+                words = f"{problem.message.rstrip('.')}{_because(empty)}." if empty else problem.message
+                yield error("address", f"{name}: {words}", place, key)
         if not any(found.get(field) for field in ("to", "cc", "bcc")) and len(found) == len(_FIELDS):
-            yield error("address", f"To is empty{self._because(recipient)}.", place, key)
+            empty = self._texts.empty_of("to", row)
+            told.update(empty)
+            yield error("address", f"To is empty{_because(empty)}.", place, key)
         if made.sender:
             try:
                 parse_one(made.sender)
@@ -126,9 +134,14 @@ class Check:
                 yield error("address", f"From: {problem.message}", place, key)
         for person in found.get("to", ()):
             yield from _of_address(person, place, key, seen)
-        yield from self._of_texts(recipient, made)
+        if lacking := self._texts.without_password(row):
+            told.update(lacking)
+            text = f"The password of a document is empty{_because(lacking)}, and nothing is sent without it."
+            yield error("document", text, place, key)
+        yield from self._of_texts(recipient, made, told)
 
-    def _of_texts(self, recipient: Recipient, made: Rendered) -> Iterator[Problem]:
+    def _of_texts(self, recipient: Recipient, made: Rendered, told: set[str]) -> Iterator[Problem]:
+        """What the email shows; `told`: empty columns that have an error of their own already."""
         place, key = recipient.place, recipient.key
         if bad := control_in(made.subject):
             yield error("template", f"The subject holds {bad}.", place, key)
@@ -137,15 +150,14 @@ class Check:
         row = recipient.rows[0].values
         if self._ragged:
             yield from self._texts.lacking(row, place, key)
-        if empty := self._texts.empty_in(row):
+        if empty := [name for name in self._texts.empty_in(row) if name not in told]:
             names = ", ".join(map(repr, empty))
             text = f"{names} {'is' if len(empty) == 1 else 'are'} empty here, and the email shows {'it' if len(empty) == 1 else 'them'}."
             yield warning("missing", text, place, key)
 
-    def _because(self, recipient: Recipient) -> str:
-        row = recipient.rows[0].values
-        names = [name for name in self._texts.columns_of_to if row.get(name, "") == ""]
-        return f": the column {names[0]!r} is empty" if names else ""
+
+def _because(empty: Sequence[str]) -> str:
+    return f": the column {empty[0]!r} is empty" if empty else ""
 
 
 def _of_address(person: NamedAddress, place: str, key: str, seen: Seen) -> Iterator[Problem]:

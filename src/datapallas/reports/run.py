@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from datapallas.errors import UsageError
 from datapallas.outbox.runs.records import Ended
 from datapallas.reports import paths
+from datapallas.reports.agreeing import agree
 from datapallas.reports.frozen import Choice, Frozen, freeze
-from datapallas.reports.model import Kind, Problem, Source
+from datapallas.reports.model import Kind, OnProblem, Problem, Source
 from datapallas.reports.sink import MOST
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 SKIPPED = "skipped"
 """The code of a problem that was told before the run began."""
+WHOLE = 500
+"""Recipients up to which everything is made once before the run begins, so that no problem shows only then."""
 MESSAGES = 100
 """Messages of one chunk, at most."""
 _OCTETS = 8 * 1024 * 1024
@@ -119,6 +122,7 @@ def gather(report: Report, wanted: Wanted, target: Path, stdin: BinaryIO | None 
     seen: set[str] = set()
     with contextlib.ExitStack() as stack:
         rows = _rows(report, stack, stdin)
+        agree(report, () if rows is None else rows.columns)
         found = recipients_of(report, rows, _parts(report))
         choice = Choice(only=frozenset(wanted.only), sample=wanted.sample)
         frozen = freeze(report, target, choice.of(found, seen), _left(report))
@@ -127,25 +131,35 @@ def gather(report: Report, wanted: Wanted, target: Path, stdin: BinaryIO | None 
     missing = sorted(set(wanted.only) - seen)
     if missing:
         frozen.remove()
-        raise UsageError(f"No recipient has the key {missing[0]!r}.", code="report-key", key=missing[0])
-    return _checked(report, frozen, (columns, sinks))
+        raise UsageError(
+            f"No recipient has the key {missing[0]!r}.", code="report-key", key=missing[0], report=report.code
+        )
+    try:
+        return _checked(report, frozen, (columns, sinks))
+    except BaseException:
+        frozen.remove()
+        raise
 
 
 def _checked(report: Report, frozen: Frozen, given: tuple[Sequence[str], Sequence[Sink]]) -> Gathered:
-    """Look at every envelope: what is wrong with an address is known before the first email leaves."""
+    """Look at every envelope: what is wrong with an address is known before the first email leaves.
+
+    Where one problem is to stop everything and the list is short, at the emails and documents too.
+    """
+    from datapallas.reports.letters import complete
     from datapallas.reports.problems import Check
     from datapallas.reports.rendering import Renderer
 
     check, first = Check(report, *given), list[Problem]()
-    with Renderer(frozen.report(report), envelope_only=True) as renderer:
+    count = frozen.about()["recipients"]
+    whole = count <= WHOLE and report.limits.on_problem is OnProblem.STOP
+    with Renderer(frozen.report(report), envelope_only=not whole) as renderer:
         everybody = (recipient for recipient, _ in frozen.recipients())
         with contextlib.closing(renderer.render(everybody)) as results:
-            for problem in check.problems(results):
+            for problem in check.problems(complete(report, results) if whole else results):
                 if len(first) < MOST:
                     first.append(problem)
-    return Gathered(
-        frozen=frozen, recipients=frozen.about()["recipients"], errors=check.errors, problems=tuple(first)
-    )
+    return Gathered(frozen=frozen, recipients=count, errors=check.errors, problems=tuple(first))
 
 
 def _rows(report: Report, stack: contextlib.ExitStack, stdin: BinaryIO | None) -> Any:

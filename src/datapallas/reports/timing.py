@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 from datapallas.reports.flaws import nearest
 
 _FIELDS = 5
+_RANGES = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
 
 
 def cron_flaw(text: str) -> str:
@@ -16,6 +18,10 @@ def cron_flaw(text: str) -> str:
 
     if len(text.split()) != _FIELDS:
         return f"{text!r} is not a cron expression: it has five fields: minute, hour, day, month, weekday"
+    for (name, least, most), field in zip(_RANGES, text.split(), strict=True):
+        numbers = [int(one) for one in re.findall(r"(?<![/\d])\d+", field)]
+        if any(not least <= number <= most for number in numbers):
+            return f"{text!r} is not a cron expression: the {name} is {least} to {most}"
     try:
         croniter(text, dt.datetime(2026, 1, 1, tzinfo=dt.UTC)).get_next()
     except (CroniterError, ValueError, KeyError) as problem:

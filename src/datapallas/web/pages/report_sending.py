@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 _PROBLEMS = 100
+_LOOKED_AT = 1000  # errors among them stand first
 
 
 @router.get("/reports/{code}/run", dependencies=[Depends(needs(Role.VIEWER))], include_in_schema=False)
@@ -144,12 +145,14 @@ def _progress(request: Request, parts: Services, code: str, run: str) -> dict[st
     progress = parts.reports.progress(run)
     _of_report(progress, code)
     operator = request.state.who.role.may(Role.OPERATOR)
-    problems = list(parts.reports.runs.problems(run, limit=_PROBLEMS)) if operator else []
+    problems = list(parts.reports.runs.problems(run, limit=_LOOKED_AT)) if operator else []
+    problems = sorted(problems, key=lambda one: one["severity"] != "error")[:_PROBLEMS]
     ended = progress.record.state in ENDED
     total, settled = progress.total or 0, progress.failed + sum(progress.outcomes.values()) - progress.open
-    rate = 0.0 if ended else parts.reports.rate(progress)
-    left = (total - settled) / rate if rate else 0.0
     mailbox = progress.mailbox
+    paused = mailbox.pause if mailbox is not None and progress.open else ""
+    rate = 0.0 if ended or paused or progress.held else parts.reports.rate(progress)
+    left = (total - settled) / rate if rate else 0.0
     return {
         "code": code,
         "run": RunView(progress.record, time.time()),
@@ -161,7 +164,7 @@ def _progress(request: Request, parts: Services, code: str, run: str) -> dict[st
         "left": (lasting(left) or "less than a minute") if left > 0 else "",
         "problems": problems,
         "diagnosis": explain(progress.record.problem) if progress.record.problem else None,
-        "paused": mailbox.pause if mailbox is not None and progress.open else "",
+        "paused": paused,
         "name": progress.record.facts.get("name") or code,
     }
 
