@@ -56,6 +56,22 @@ def test_the_same_key_is_sent_once(shell: Shell, sandbox: Sandbox) -> None:
     assert len(sandbox.messages) == 1
 
 
+def test_a_key_is_never_another_message(shell: Shell, sandbox: Sandbox) -> None:
+    """The same job and key with another message is refused; the honest repeat is told as one; a key needs its job."""
+    same = ("--job", "j1", "--key", "k1", "--subject", "Figures")
+    assert shell.call("send", *TO, *same).code == 0
+    for words in (("--to", "eve@x.example", *same), (*TO, *same, "--text", "other")):
+        for way in ((), ("--queue",)):
+            done = shell.call("send", *words, *way, "--json")
+            assert done.code == 64 and done.json["error"]["id"] == "key-reused"
+    again = shell.call("send", *TO, *same)
+    assert again.code == 0 and "nothing was sent again" in again.err and "accepted  bob" in again.out
+    assert shell.call("send", *TO, *same, "--json").json["new"] is False
+    assert len(sandbox.messages) == 1
+    assert "--job" in shell.call("send", *TO, "--key", "k1").err
+    assert shell.call("send", *TO, "--key", "k1").code == 64
+
+
 def test_a_refused_recipient_is_told_with_its_cause(shell: Shell) -> None:
     """`job show` names who was not accepted, with the reply, the cause and what to do; `job export` has all."""
     job = queue(shell, "--to", "550-x@x.example")

@@ -57,6 +57,7 @@ _BY_CODE = {
     "job-closed": 409,
     "content-gone": 409,
     "key-reused": 422,
+    "key-without-job": 422,
 }
 
 

@@ -109,6 +109,8 @@ def test_the_same_request_twice(api: Api) -> None:
     keyed = body | {"job": "november", "key": "1"}
     ids = [api.good("POST", "/messages", keyed, 202)["id"] for _ in range(2)]
     assert ids[0] == ids[1]
+    assert api.problem("POST", "/messages", keyed | {"text": "other"})["code"] == "key-reused"
+    assert api.problem("POST", "/messages", body | {"key": "1"})["code"] == "key-without-job"
 
 
 def test_jobs_and_mailboxes(api: Api, sandbox: Sandbox) -> None:
