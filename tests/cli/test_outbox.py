@@ -110,9 +110,26 @@ def test_a_mailbox_that_cannot_sign_in(shell: Shell, sandbox: Sandbox) -> None:
     sandbox.faults.next("token", "AADSTS50173", times=0)
     done = shell.call("outbox", "run")
     assert done.code == 77 and "paused (sign-in)" in done.out and "Do this:" in done.err
+    status = shell.call("outbox", "status")
+    assert "tries again in 5 min" in status.err and f"datapallas outbox resume {CODE}" in status.err
     sandbox.faults.clear()
     assert shell.call("oauth2", "sign-in").code == 0
     assert shell.call("outbox", "run").code == 0 and len(sandbox.messages) == 1
+    assert shell.call("outbox", "status", "--json").json["mailboxes"][0]["problem"] is None
+
+
+def test_outbox_run_tries_what_could_not_sign_in(shell: Shell, sandbox: Sandbox) -> None:
+    """Somebody mended it elsewhere: `outbox run` tries it once more; later pauses are not explained by it."""
+    queue(shell)
+    sandbox.faults.next("token", "AADSTS50173", times=0)
+    for _ in range(2):
+        assert shell.call("outbox", "run").code == 77
+    sandbox.faults.clear()
+    shell.call("oauth2", "sign-in")
+    assert shell.call("outbox", "pause", CODE).code == 0
+    waiting = shell.call("send", *TO, "--wait", "0", "--json").json
+    assert waiting["state"] == "waiting" and waiting["errors"] == []
+    assert shell.call("outbox", "run", "--json").code == 75
 
 
 def test_a_connection_can_be_paused_and_limited(shell: Shell, sandbox: Sandbox) -> None:

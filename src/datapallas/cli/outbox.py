@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datapallas.cli.job import opened
-from datapallas.cli.options import current_home
+from datapallas.cli.options import current_home, for_this_home
 from datapallas.cli.output import json_option, note, plain, say, show_json
 from datapallas.errors import EX_TEMPFAIL, DataPallasError
 
@@ -46,7 +46,10 @@ def status(as_json: bool) -> None:  # noqa: FBT001
 def run(as_json: bool, forever: bool) -> int:  # noqa: FBT001
     """What is being handed over when it is stopped is finished first."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager ends it as Ctrl-C does
+    from datapallas.outbox.jobs import try_mailboxes
+
     with opened() as outbox:
+        try_mailboxes(outbox.database)
         stopped = _drained(outbox, forever=forever)
         lines = _lines(outbox)
     paused = [line for line in lines if line.pause and line.waiting]
@@ -189,6 +192,13 @@ def _say_line(line: MailboxLine) -> None:
         from datapallas.diagnosis.explain import explain
 
         note(plain(explain(line.problem, current_home().facts(line.code)).render()))
+    if line.pause:
+        again = (
+            f"By itself one message tries again in {duration(line.tried)}; at once"
+            if line.tried
+            else "It goes on"
+        )
+        note(f"{again} with `{for_this_home(f'outbox resume {line.code}')}`.")
 
 
 def _limits(limits: Limits) -> str:

@@ -17,7 +17,7 @@ from datapallas.outbox.database import notify
 from datapallas.outbox.recovery import settle
 from datapallas.outbox.retrying import fates_again, send_again
 from datapallas.outbox.tables import Fate, JobState, State, jobs, mailboxes, messages
-from datapallas.outbox.verdict import Pause
+from datapallas.outbox.verdict import PASSING, Pause
 
 if TYPE_CHECKING:
     from datapallas.outbox.database import Database
@@ -70,6 +70,13 @@ def resume_mailbox(database: Database, code: str) -> None:
     """Let a mailbox send again, at its full speed."""
     values = {"pause": "", "pause_until": 0.0, "backoff_until": 0.0, "backoff_step": 0, "slow": 1.0}
     _set(database, code, values | {"day_full_until": 0.0})
+
+
+def try_mailboxes(database: Database) -> None:
+    """A person has sent what waits: mailboxes that wait for a sign-in or a change are tried, whatever was before."""
+    stopped = mailboxes.c.pause.in_([one.value for one in PASSING])
+    with database.write() as tx:
+        tx.execute(sa.update(mailboxes).where(stopped).values(pause="", pause_until=0.0, backoff_until=0.0))
 
 
 def set_limits(database: Database, code: str, own: OwnLimits) -> None:

@@ -78,7 +78,8 @@ class MailboxLine:
 
     Attributes:
         pause: why it is paused; empty when it sends.
-        problem: the last failure, or None.
+        problem: why it does not send, or slower; None when its last failure is over.
+        tried: seconds until a mailbox paused for a sign-in or its configuration tries one message by itself.
         waits: seconds until it sends again, when it is leaving its server alone or its day is full.
         waiting: recipients that have no outcome yet.
         sessions: open now, over all workers.
@@ -92,6 +93,7 @@ class MailboxLine:
     pause: str
     problem: DataPallasError | None
     problem_at: str
+    tried: float
     waits: float
     waiting: int
     messages: int
@@ -210,8 +212,9 @@ def _mailbox_line(tx: sa.Connection, row: Any, limits: Limits, now: float) -> Ma
     return MailboxLine(
         code=row.code,
         pause=row.pause,
-        problem=problems.load(row.problem),
+        problem=problems.of_mailbox(row, now),
         problem_at=iso(row.problem_at) if row.problem_at else "",
+        tried=max(0.0, row.pause_until - now) if row.pause else 0.0,
         waits=max(0.0, row.backoff_until - now, row.day_full_until - now),
         waiting=int(people),
         messages=int(count),

@@ -18,14 +18,13 @@ from datapallas.outbox.database import notify
 from datapallas.outbox.recovery import OPEN, settle
 from datapallas.outbox.retrying import fates_again, send_again
 from datapallas.outbox.tables import Fate, JobState, State, attempts, jobs, mailboxes, messages, recipients
-from datapallas.outbox.verdict import Pause
+from datapallas.outbox.verdict import PASSING
 
 if TYPE_CHECKING:
     from datapallas.outbox.database import Database
 
 TAKEN_BACK = "taken-back"
 """The attempt that says: whoever promised it has taken it back."""
-_PASSING = (Pause.SIGN_IN.value, Pause.CONFIGURATION.value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +107,7 @@ def asked_again(tx: sa.Connection, job: str, key: str, now: float) -> bool:
 
 def unpause(tx: sa.Connection, code: str) -> None:
     """Somebody sends through a mailbox that waits for a sign-in or a change: it is tried, whatever was before."""
-    stopped = sa.and_(mailboxes.c.code == code, mailboxes.c.pause.in_(_PASSING))
+    stopped = sa.and_(mailboxes.c.code == code, mailboxes.c.pause.in_([one.value for one in PASSING]))
     tx.execute(sa.update(mailboxes).where(stopped).values(pause="", pause_until=0.0, backoff_until=0.0))
 
 
@@ -177,7 +176,7 @@ def _standing(tx: sa.Connection, row: Any, now: float) -> Standing:
         server=tx.execute(tried.order_by(attempts.c.id.desc()).limit(1)).scalar() or "",
         attempts=row.attempts,
         pause=mailbox.pause,
-        problem=problems.load(mailbox.problem),
+        problem=problems.of_mailbox(mailbox, now),
         waits=max(0.0, row.due - now if row.attempts else 0.0, rests(mailbox, now) or 0.0),
     )
 
