@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import signal
@@ -11,8 +12,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from cli.shell import CODE
+from datapallas.outbox import tables
+from datapallas.outbox.database import Database
 
 if TYPE_CHECKING:
     from cli.shell import Shell
@@ -212,3 +216,62 @@ def test_a_running_server_sends_what_is_promised(shell: Shell, sandbox: Sandbox)
         running.communicate(timeout=20)
     assert running.returncode == 0 and time.monotonic() - began < 5
     assert shell.call("outbox", "status", "--json").json["mailboxes"][0]["waiting"] == 0
+
+
+def test_what_a_killed_process_holds(shell: Shell, sandbox: Sandbox) -> None:
+    """It is said that another process had it; it is taken over when its lease ends, and sent."""
+    words = ("--job", "j", "--key", "k")
+    queue(shell, *words)
+    with contextlib.closing(Database(shell.root / "data" / "outbox.db")) as database, database.write() as tx:
+        tx.execute(sa.update(tables.messages).values(state="claimed", owner="dead"))
+        lease = {"mailbox": CODE, "slot": 0, "owner": "dead", "until": database.now(tx) + 6}
+        tx.execute(tables.leases.insert(), lease)
+    told = "may have been killed; it is taken over within a minute"
+    assert told in shell.call("outbox", "status").err
+    assert told in shell.call("send", *TO, *words, "--wait", "0").err
+    done = shell.call("outbox", "run")
+    assert done.code == 0 and told in done.err and len(sandbox.messages) == 1
+
+
+def test_what_the_server_puts_off(shell: Shell) -> None:
+    """`send` asks for nothing; `outbox run` says what it waits for; the status, that nobody works."""
+    done = shell.call("send", "--to", "451-x@x.example", "--wait", "1")
+    assert done.code == 0 and "Try again" not in done.err and "do not run this again" in done.err
+    status = shell.call("outbox", "status")
+    assert "1 recipient waits;" in status.out and "No worker is running" in status.err
+    with shell.start("outbox", "run") as running:
+        assert running.stderr and "1 message was put off by the server" in running.stderr.readline()
+        assert "Ctrl-C" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=20)
+
+
+def test_what_was_taken_back_is_told_so(shell: Shell, sandbox: Sandbox) -> None:
+    """After an end with 77, `job show` says that it was taken back and will not be sent unless it is retried."""
+    sandbox.faults.next("token", "AADSTS50173", times=0)
+    assert shell.call("send", *TO, "--job", "j").code == 77
+    shown = shell.call("job", "show", "j")
+    assert "parked" in shown.out and "taken back" in shown.err and "job retry" in shown.err
+    assert "sign-in" not in shown.err and "1 message:" in shown.out
+    sandbox.faults.clear()
+
+
+def test_the_refused_of_a_cancelled_job(shell: Shell, sandbox: Sandbox) -> None:
+    """`job retry --refused` leaves what was cancelled alone; a job in which all is done is said to be done."""
+    assert shell.call("send", "--to", "550-x@x.example", "--job", "j").code == 69
+    assert "  done  " in shell.call("job", "show", "j").out and " done " in shell.call("job", "list").out
+    queue(shell, "--job", "j")
+    cancelled = shell.call("job", "cancel", "j", "--json").json
+    assert (cancelled["count"], cancelled["under_way"]) == (1, 0)
+    assert shell.call("job", "retry", "j", "--refused", "--json").json["count"] == 1
+    assert shell.call("outbox", "run").code == 0 and not sandbox.messages
+    assert "1 recipient is tried again." in shell.call("job", "retry", "j").out
+
+
+def test_what_a_cancel_does_not_reach(shell: Shell) -> None:
+    """What a worker has in its hands still goes out, and is counted."""
+    queue(shell, "--job", "j")
+    with contextlib.closing(Database(shell.root / "data" / "outbox.db")) as database, database.write() as tx:
+        tx.execute(sa.update(tables.messages).values(state="claimed", owner="worker"))
+    done = shell.call("job", "cancel", "j")
+    assert "0 messages will not be sent" in done.out and "1 message is on the way" in done.err

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from datapallas.outbox.single import Standing
 
 _LATER = "It is promised; do not run this again. A running `datapallas serve`, or `datapallas outbox run`, sends it."
+_ELSEWHERE = "Another process had it and may have been killed; it is taken over within a minute."
+_NOTHING = "Nothing: the outbox tries it again by itself."
 _GONE = (Fate.REFUSED, Fate.UNKNOWN, Fate.PARKED)
 
 
@@ -104,6 +106,8 @@ class Sending:
         shown = receipt(found)
         code = EX_UNAVAILABLE if any(one.fate in _GONE for one in found.people) else 0
         told = reasons(shown) or self._reason(found.problem)
+        if not code:  # the outbox tries again by itself: nobody else is to, by whatever the cause says
+            told = [dataclasses.replace(one, fix=_NOTHING) if one.passes_by_itself else one for one in told]
         if as_json:
             document = shown.to_dict()
             for line, person in zip(document["recipients"], found.people, strict=True):
@@ -119,6 +123,8 @@ class Sending:
         say(f"Message-ID: {shown.message_id}")
         for reason in told:
             note("", reason.render())
+        if found.elsewhere and not found.pause:
+            note("", _ELSEWHERE)
         note("", f"Job: {self._job.id}. {_LATER}")
         return code
 

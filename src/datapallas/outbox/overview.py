@@ -16,7 +16,17 @@ from datapallas.outbox.eta import Pace
 from datapallas.outbox.history import pace_of
 from datapallas.outbox.limits import OwnLimits
 from datapallas.outbox.recovery import OPEN
-from datapallas.outbox.tables import Fate, State, hours, jobs, leases, mailboxes, messages, recipients
+from datapallas.outbox.tables import (
+    Fate,
+    JobState,
+    State,
+    hours,
+    jobs,
+    leases,
+    mailboxes,
+    messages,
+    recipients,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +62,11 @@ class JobLine:
     def open(self) -> int:
         """Recipients without an outcome yet."""
         return sum(self.fates[one.value] for one in OPEN)
+
+    @property
+    def shown(self) -> str:
+        """The state for people: ``done`` when every recipient of an open or paused job has an outcome."""
+        return "done" if not self.open and self.state != JobState.CANCELLED else self.state
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

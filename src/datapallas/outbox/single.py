@@ -15,9 +15,20 @@ from datapallas.errors import DataPallasError, UsageError
 from datapallas.outbox import problems
 from datapallas.outbox.claims import rests
 from datapallas.outbox.database import notify
+from datapallas.outbox.looking import silent
 from datapallas.outbox.recovery import OPEN, settle
 from datapallas.outbox.retrying import fates_again, send_again
-from datapallas.outbox.tables import Fate, JobState, State, attempts, jobs, mailboxes, messages, recipients
+from datapallas.outbox.tables import (
+    Fate,
+    JobState,
+    State,
+    attempts,
+    jobs,
+    leases,
+    mailboxes,
+    messages,
+    recipients,
+)
 from datapallas.outbox.verdict import PASSING
 
 if TYPE_CHECKING:
@@ -42,6 +53,8 @@ class Standing:
         pause: why its mailbox is paused; empty when it is not.
         problem: what paused it, or why it last went slower; None when nothing did.
         waits: seconds until it may be tried next; 0: now.
+        elsewhere: a session of its mailbox has not been heard of for a while; what it had is taken over within a
+            minute.
     """
 
     id: int
@@ -55,6 +68,7 @@ class Standing:
     pause: str
     problem: DataPallasError | None
     waits: float
+    elsewhere: bool
 
     @property
     def done(self) -> bool:
@@ -153,11 +167,10 @@ def _moved(database: Database, message: int, before: State, after: State) -> boo
 
 
 def _park(tx: sa.Connection, message: int, now: float) -> None:
-    """As `settle`, but what the server said stays."""
+    """As `settle`: the words of the server stay, the reason is ours."""
     told = problems.dump(DataPallasError("It was taken back before it was sent.", code="taken-back"))
     still = sa.and_(recipients.c.message == message, recipients.c.fate.in_([one.value for one in OPEN]))
-    kept = sa.case((recipients.c.problem == "", told), else_=recipients.c.problem)
-    tx.execute(sa.update(recipients).where(still).values(fate=Fate.PARKED.value, problem=kept, at=now))
+    tx.execute(sa.update(recipients).where(still).values(fate=Fate.PARKED.value, problem=told, at=now))
     done = sa.update(messages).where(messages.c.id == message)
     tx.execute(done.values(state=State.DONE.value, owner=None, handing=False))
 
@@ -166,6 +179,7 @@ def _standing(tx: sa.Connection, row: Any, now: float) -> Standing:
     people = sa.select(recipients).where(recipients.c.message == row.id).order_by(recipients.c.position)
     tried = sa.select(attempts.c.server).where(attempts.c.message == row.id, attempts.c.server != "")
     mailbox = tx.execute(sa.select(mailboxes).where(mailboxes.c.code == row.mailbox)).one()
+    quiet = sa.exists().where(leases.c.mailbox == row.mailbox, silent(now))
     return Standing(
         id=row.id,
         state=State(row.state),
@@ -177,6 +191,7 @@ def _standing(tx: sa.Connection, row: Any, now: float) -> Standing:
         attempts=row.attempts,
         pause=mailbox.pause,
         problem=problems.of_mailbox(mailbox, now),
+        elsewhere=bool(tx.execute(sa.select(quiet)).scalar()),
         waits=max(0.0, row.due - now if row.attempts else 0.0, rests(mailbox, now) or 0.0),
     )
 
