@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import signal
@@ -11,8 +12,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from cli.shell import CODE
+from datapallas.outbox import tables
+from datapallas.outbox.database import Database
 
 if TYPE_CHECKING:
     from cli.shell import Shell
@@ -56,6 +60,22 @@ def test_the_same_key_is_sent_once(shell: Shell, sandbox: Sandbox) -> None:
     assert len(sandbox.messages) == 1
 
 
+def test_a_key_is_never_another_message(shell: Shell, sandbox: Sandbox) -> None:
+    """The same job and key with another message is refused; the honest repeat is told as one; a key needs its job."""
+    same = ("--job", "j1", "--key", "k1", "--subject", "Figures")
+    assert shell.call("send", *TO, *same).code == 0
+    for words in (("--to", "eve@x.example", *same), (*TO, *same, "--text", "other")):
+        for way in ((), ("--queue",)):
+            done = shell.call("send", *words, *way, "--json")
+            assert done.code == 64 and done.json["error"]["id"] == "key-reused"
+    again = shell.call("send", *TO, *same)
+    assert again.code == 0 and "nothing was sent again" in again.err and "accepted  bob" in again.out
+    assert shell.call("send", *TO, *same, "--json").json["new"] is False
+    assert len(sandbox.messages) == 1
+    assert "--job" in shell.call("send", *TO, "--key", "k1").err
+    assert shell.call("send", *TO, "--key", "k1").code == 64
+
+
 def test_a_refused_recipient_is_told_with_its_cause(shell: Shell) -> None:
     """`job show` names who was not accepted, with the reply, the cause and what to do; `job export` has all."""
     job = queue(shell, "--to", "550-x@x.example")
@@ -94,9 +114,26 @@ def test_a_mailbox_that_cannot_sign_in(shell: Shell, sandbox: Sandbox) -> None:
     sandbox.faults.next("token", "AADSTS50173", times=0)
     done = shell.call("outbox", "run")
     assert done.code == 77 and "paused (sign-in)" in done.out and "Do this:" in done.err
+    status = shell.call("outbox", "status")
+    assert "tries again in 5 min" in status.err and f"datapallas outbox resume {CODE}" in status.err
     sandbox.faults.clear()
     assert shell.call("oauth2", "sign-in").code == 0
     assert shell.call("outbox", "run").code == 0 and len(sandbox.messages) == 1
+    assert shell.call("outbox", "status", "--json").json["mailboxes"][0]["problem"] is None
+
+
+def test_outbox_run_tries_what_could_not_sign_in(shell: Shell, sandbox: Sandbox) -> None:
+    """Somebody mended it elsewhere: `outbox run` tries it once more; later pauses are not explained by it."""
+    queue(shell)
+    sandbox.faults.next("token", "AADSTS50173", times=0)
+    for _ in range(2):
+        assert shell.call("outbox", "run").code == 77
+    sandbox.faults.clear()
+    shell.call("oauth2", "sign-in")
+    assert shell.call("outbox", "pause", CODE).code == 0
+    waiting = shell.call("send", *TO, "--wait", "0", "--json").json
+    assert waiting["state"] == "waiting" and waiting["errors"] == []
+    assert shell.call("outbox", "run", "--json").code == 75
 
 
 def test_a_connection_can_be_paused_and_limited(shell: Shell, sandbox: Sandbox) -> None:
@@ -179,3 +216,62 @@ def test_a_running_server_sends_what_is_promised(shell: Shell, sandbox: Sandbox)
         running.communicate(timeout=20)
     assert running.returncode == 0 and time.monotonic() - began < 5
     assert shell.call("outbox", "status", "--json").json["mailboxes"][0]["waiting"] == 0
+
+
+def test_what_a_killed_process_holds(shell: Shell, sandbox: Sandbox) -> None:
+    """It is said that another process had it; it is taken over when its lease ends, and sent."""
+    words = ("--job", "j", "--key", "k")
+    queue(shell, *words)
+    with contextlib.closing(Database(shell.root / "data" / "outbox.db")) as database, database.write() as tx:
+        tx.execute(sa.update(tables.messages).values(state="claimed", owner="dead"))
+        lease = {"mailbox": CODE, "slot": 0, "owner": "dead", "until": database.now(tx) + 6}
+        tx.execute(tables.leases.insert(), lease)
+    told = "may have been killed; it is taken over within a minute"
+    assert told in shell.call("outbox", "status").err
+    assert told in shell.call("send", *TO, *words, "--wait", "0").err
+    done = shell.call("outbox", "run")
+    assert done.code == 0 and told in done.err and len(sandbox.messages) == 1
+
+
+def test_what_the_server_puts_off(shell: Shell) -> None:
+    """`send` asks for nothing; `outbox run` says what it waits for; the status, that nobody works."""
+    done = shell.call("send", "--to", "451-x@x.example", "--wait", "1")
+    assert done.code == 0 and "Try again" not in done.err and "do not run this again" in done.err
+    status = shell.call("outbox", "status")
+    assert "1 recipient waits;" in status.out and "No worker is running" in status.err
+    with shell.start("outbox", "run") as running:
+        assert running.stderr and "1 message was put off by the server" in running.stderr.readline()
+        assert "Ctrl-C" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=20)
+
+
+def test_what_was_taken_back_is_told_so(shell: Shell, sandbox: Sandbox) -> None:
+    """After an end with 77, `job show` says that it was taken back and will not be sent unless it is retried."""
+    sandbox.faults.next("token", "AADSTS50173", times=0)
+    assert shell.call("send", *TO, "--job", "j").code == 77
+    shown = shell.call("job", "show", "j")
+    assert "parked" in shown.out and "taken back" in shown.err and "job retry" in shown.err
+    assert "sign-in" not in shown.err and "1 message:" in shown.out
+    sandbox.faults.clear()
+
+
+def test_the_refused_of_a_cancelled_job(shell: Shell, sandbox: Sandbox) -> None:
+    """`job retry --refused` leaves what was cancelled alone; a job in which all is done is said to be done."""
+    assert shell.call("send", "--to", "550-x@x.example", "--job", "j").code == 69
+    assert "  done  " in shell.call("job", "show", "j").out and " done " in shell.call("job", "list").out
+    queue(shell, "--job", "j")
+    cancelled = shell.call("job", "cancel", "j", "--json").json
+    assert (cancelled["count"], cancelled["under_way"]) == (1, 0)
+    assert shell.call("job", "retry", "j", "--refused", "--json").json["count"] == 1
+    assert shell.call("outbox", "run").code == 0 and not sandbox.messages
+    assert "1 recipient is tried again." in shell.call("job", "retry", "j").out
+
+
+def test_what_a_cancel_does_not_reach(shell: Shell) -> None:
+    """What a worker has in its hands still goes out, and is counted."""
+    queue(shell, "--job", "j")
+    with contextlib.closing(Database(shell.root / "data" / "outbox.db")) as database, database.write() as tx:
+        tx.execute(sa.update(tables.messages).values(state="claimed", owner="worker"))
+    done = shell.call("job", "cancel", "j")
+    assert "0 messages will not be sent" in done.out and "1 message is on the way" in done.err

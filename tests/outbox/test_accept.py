@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datapallas.connection.database import SESSION
-from datapallas.errors import ConfigurationError, SmtpRefused, StorageError, TokenRefused
+from datapallas.errors import ConfigurationError, SmtpRefused, StorageError, TokenRefused, UsageError
 from datapallas.mail.address import NamedAddress
 from datapallas.mail.attachment import Attachment
 from datapallas.mail.compose import Composer
@@ -46,6 +46,34 @@ def test_the_same_key_is_taken_once(database: Database) -> None:
     again = accept(database, JOB, [*items(1300), *items(5)])
     assert (again.new, again.known) == (100, 1205)
     assert look.states(database) == {"queued": 1300}
+
+
+def test_a_key_that_comes_with_another_message(database: Database) -> None:
+    """It is refused, and nothing of that call is promised; a message that is only composed anew is the same one."""
+    many = [f"p{number:04}@very-long-name.example" for number in range(600)]  # a head that is kept apart
+    for number, to in enumerate((["a@x.example"], many)):
+        key = f"key-{number}"
+        assert accept(database, JOB, [letter(key, to)]).new == 1
+        assert accept(database, JOB, [letter(key, to), letter(key, to)]).known == 2
+        for other in (
+            letter(key, [*to[:-1], "z@x.example"]),
+            letter(key, to, "Other"),
+            letter(key, to, data=b"x"),
+        ):
+            with pytest.raises(UsageError) as told:
+                accept(database, JOB, [*items(3, first=100), other])
+            assert told.value.code == "key-reused"
+        with pytest.raises(UsageError):
+            accept(database, JOB, [letter("new", to), letter("new", to, "Other")])
+    assert look.states(database) == {"queued": 2}
+    anew = Job(connection=CODE, id="november", compared=False)
+    assert accept(database, anew, [letter("key-0", ["b@x.example"])]).known == 1
+
+
+def letter(key: str, to: list[str], subject: str = "Figures", data: bytes = bytes(50_000)) -> Item:
+    files = [Attachment("a.bin", data)]
+    message = Message(to=to, subject=subject, text="Date: x", html="<p>x</p>", attachments=files)
+    return Item.of(Composer(NamedAddress("", SENDER)).compose(message), key)
 
 
 def test_a_job_belongs_to_one_connection(database: Database) -> None:

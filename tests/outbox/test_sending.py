@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datapallas.outbox import pacing, tables
+from datapallas.errors import SmtpRefused
+from datapallas.outbox import overview, pacing, tables
 from datapallas.outbox.accept import Job, accept
 from datapallas.outbox.courier import Courier
-from datapallas.outbox.limits import Limits
+from datapallas.outbox.limits import UNLIMITED, Limits
 from datapallas.outbox.tables import Doubt, Priority
 from outbox import look
 from outbox.office import CODE, SENDER, Office, drain, items, one
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from datapallas.outbox.database import Database
     from mail.conftest import Stage
 
@@ -207,6 +211,37 @@ def test_a_mailbox_that_cannot_sign_in_waits_for_a_change(
     room.marked = "2"
     Courier(database, room).drain()
     assert look.all_accepted(database, 3)
+
+
+def test_what_was_mended_elsewhere_is_tried_by_itself(
+    place: str | Path, opened: Callable[..., Database], office: Office, stage: Stage
+) -> None:
+    """Refused at the sign-in, one message tries again after 5 minutes, then 10, up to an hour; then all of it goes."""
+    clock = [1_800_000_000.0]
+    database = opened(place, lambda: clock[0])
+
+    class Refused(Office):
+        def transport(self, code: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+            if self.marked == "refused":
+                self.made += 1
+                raise SmtpRefused("No.", step="AUTH", reply_code=535, enhanced="5.7.139", text="disabled")
+            return super().transport(code)
+
+    room = Refused(stage.port, marked="refused")
+    accept(database, JOB, items(3))
+    for tries, seconds in enumerate((300, 600, 1200, 2400, 3600, 3600), 1):
+        Courier(database, room).drain()
+        assert room.made == tries and look.mailbox(database).pause == "sign-in"
+        assert overview.mailbox_lines(database, lambda _: UNLIMITED)[0].tried == seconds
+        clock[0] += seconds - 1
+        Courier(database, room).drain()
+        assert room.made == tries
+        clock[0] += 1
+    room.marked = "mended, and nobody here was told"
+    Courier(database, room).drain()
+    assert look.all_accepted(database, 3)
+    (line,) = overview.mailbox_lines(database, lambda _: UNLIMITED)
+    assert line.problem is None and look.mailbox(database).problem  # what is over explains nothing any more
 
 
 def test_the_sender_is_the_connections(office: Office) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datapallas.cli.options import current_home
+from datapallas.cli.options import current_home, for_this_home
 from datapallas.cli.output import json_option, note, read_secret, say, show_json, show_pairs, show_table
 from datapallas.cli.report import reports_through
 from datapallas.connection.advice import Before, findings, lacking
@@ -79,14 +79,14 @@ def create(name: str, provider: str | None, make_default: bool, as_json: bool, *
         say("It is the default connection.")
     if made.app_only:
         say("Nobody signs in. Next, what the administrator has to do, and then try it:")
-        say(f"  datapallas system oauth2 setup-script --connection {made.code}")
-        say(f"  datapallas system test-email --connection {made.code}")
+        say(f"  {for_this_home(f'system oauth2 setup-script --connection {made.code}')}")
+        say(f"  {for_this_home(f'system test-email --connection {made.code}')}")
     elif lacking(made, Before.SIGN_IN if isinstance(made.credential, OAuth2Client) else Before.SENDING):
-        say("Next, fill in what is missing with `datapallas connection set`:")
+        say(f"Next, fill in what is missing with `{for_this_home('connection set')}`:")
     elif isinstance(made.credential, OAuth2Client):
-        say(f"Next, sign in:\n  datapallas system oauth2 sign-in --connection {made.code}")
+        say(f"Next, sign in:\n  {for_this_home(f'system oauth2 sign-in --connection {made.code}')}")
     else:
-        say(f"Next, try it:\n  datapallas system test-email --connection {made.code}")
+        say(f"Next, try it:\n  {for_this_home(f'system test-email --connection {made.code}')}")
     _advise(seen)
 
 

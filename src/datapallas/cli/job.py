@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datapallas.cli.options import current_home
-from datapallas.cli.output import json_option, note, plain, say, show_json
+from datapallas.cli.output import counted, json_option, note, plain, say, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def list_(as_json: bool, newest: int) -> None:  # noqa: FBT001
         return
     for line in lines:
         say(
-            f"{line.id:<24} {line.state:<9} {line.connection:<20} {_fates(line)}  {plain(line.name)}".rstrip()
+            f"{line.id:<24} {line.shown:<9} {line.connection:<20} {_fates(line)}  {plain(line.name)}".rstrip()
         )
     if not lines:
         note("The outbox has no jobs.")
@@ -64,8 +64,8 @@ def show(as_json: bool, job: str) -> None:  # noqa: FBT001
         people = [as_dict(one) for one in rest]
         show_json({"ok": True, **dataclasses.asdict(line), "open": line.open, "not_simply_accepted": people})
         return
-    say(f"{line.id}  {line.state}  {line.connection}  {line.created}  {plain(line.name)}".rstrip())
-    say(f"{line.messages} messages: {_fates(line)}")
+    say(f"{line.id}  {line.shown}  {line.connection}  {line.created}  {plain(line.name)}".rstrip())
+    say(f"{counted(line.messages, 'message', 'messages')}: {_fates(line)}")
     for one in rest:
         double = "  (may have been sent twice)" if one.may_be_double else ""
         say(f"  {one.outcome:<9} {one.address}  {plain(one.reply)}{double}".rstrip())
@@ -81,7 +81,7 @@ def pause(as_json: bool, job: str) -> None:  # noqa: FBT001
     from datapallas.outbox import jobs
 
     with opened() as outbox:
-        _told(job, jobs.pause(outbox.database, job), "messages are held", as_json=as_json)
+        _told(job, jobs.pause(outbox.database, job), "message is held|messages are held", as_json=as_json)
 
 
 @click.command("resume", help="Let a paused job go on.")
@@ -92,7 +92,12 @@ def resume(as_json: bool, job: str) -> None:  # noqa: FBT001
     from datapallas.outbox import jobs
 
     with opened() as outbox:
-        _told(job, jobs.resume(outbox.database, job), "messages wait to be sent", as_json=as_json)
+        _told(
+            job,
+            jobs.resume(outbox.database, job),
+            "message waits to be sent|messages wait to be sent",
+            as_json=as_json,
+        )
 
 
 @click.command("cancel", help="Send nothing more of a job; what waits is parked.")
@@ -103,10 +108,17 @@ def cancel(as_json: bool, job: str) -> None:  # noqa: FBT001
     from datapallas.outbox import jobs
 
     with opened() as outbox:
-        _told(job, jobs.cancel(outbox.database, job), "messages will not be sent", as_json=as_json)
+        count = jobs.cancel(outbox.database, job)
+        going = jobs.under_way(outbox.database, job)
+    _told(job, count, "message will not be sent|messages will not be sent", as_json=as_json, under_way=going)
+    if going and not as_json:
+        note(f"{counted(going, 'message is', 'messages are')} on the way already and may still go out.")
 
 
-@click.command("retry", help="Try again what was deferred, parked or unknown.")
+@click.command(
+    "retry",
+    help="Try again what was deferred, parked or unknown; of a cancelled job with --refused, only the refused ones.",
+)
 @_job_argument
 @click.option("--refused", is_flag=True, help="Those the server refused for good as well.")
 @json_option
@@ -116,7 +128,7 @@ def retry(as_json: bool, job: str, refused: bool) -> None:  # noqa: FBT001
 
     with opened() as outbox:
         count = jobs.retry(outbox.database, job, refused=refused)
-        _told(job, count, "recipients are tried again", as_json=as_json)
+        _told(job, count, "recipient is tried again|recipients are tried again", as_json=as_json)
 
 
 @click.command("export", help="Write every recipient and its outcome as CSV to standard output.")
@@ -160,8 +172,10 @@ def _explain(lines: list[RecipientLine]) -> None:
         note("", diagnosis.render())
 
 
-def _told(job: str, count: int, what: str, *, as_json: bool) -> None:
+def _told(job: str, count: int, what: str, *, as_json: bool, **more: int) -> None:
+    """`what`: the words for one, a bar, the words for several."""
     if as_json:
-        show_json({"ok": True, "job": job, "count": count})
-    else:
-        say(f"{job}: {count:,} {what}.")
+        show_json({"ok": True, "job": job, "count": count, **more})
+        return
+    one, _, many = what.partition("|")
+    say(f"{job}: {counted(count, one, many)}.")

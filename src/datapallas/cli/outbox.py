@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datapallas.cli.job import opened
-from datapallas.cli.options import current_home
-from datapallas.cli.output import json_option, note, plain, say, show_json
-from datapallas.errors import EX_TEMPFAIL, DataPallasError
+from datapallas.cli.options import current_home, for_this_home
+from datapallas.cli.output import counted, json_option, note, plain, say, show_json
+from datapallas.errors import EX_TEMPFAIL, DataPallasError, StorageError
 
 if TYPE_CHECKING:
     from datapallas.home.outbox import Outbox
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datapallas.outbox.overview import MailboxLine
 
 _END_SECONDS = 30.0
+_LOOK = 2.0  # seconds between two looks at what it waits for
 _code_argument = click.argument("code", metavar="CODE")
 
 
@@ -28,9 +29,13 @@ _code_argument = click.argument("code", metavar="CODE")
 @json_option
 def status(as_json: bool) -> None:  # noqa: FBT001
     """A line for each connection that has or had mail in the outbox."""
+    from datapallas.outbox.looking import waits
+
     with opened() as outbox:
         lines = _lines(outbox)
         place = outbox.database.place
+        running = _running(outbox) or any(line.sessions for line in lines)
+        quiet = waits(outbox.database).silent
     if as_json:
         show_json({"ok": True, "outbox": place, "mailboxes": [_as_dict(line) for line in lines]})
         return
@@ -38,15 +43,27 @@ def status(as_json: bool) -> None:  # noqa: FBT001
         _say_line(line)
     if not lines:
         note("The outbox is empty.")
+    elif not running and any(line.waiting for line in lines):
+        note(
+            f"No worker is running: `{for_this_home('outbox run')}`, or a running `datapallas serve`, sends it."
+        )
+    if quiet:
+        note("Another process had mail and may have been killed; it is taken over within a minute.")
 
 
-@click.command("run", help="Send what waits, until nothing is left; --forever goes on until Ctrl-C.")
+@click.command(
+    "run",
+    help="Send what waits, until nothing is left, and what the server puts off has been tried for up to two days; --forever goes on until Ctrl-C.",
+)
 @click.option("--forever", is_flag=True, help="Go on until Ctrl-C or SIGTERM.")
 @json_option
 def run(as_json: bool, forever: bool) -> int:  # noqa: FBT001
     """What is being handed over when it is stopped is finished first."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager ends it as Ctrl-C does
+    from datapallas.outbox.jobs import try_mailboxes
+
     with opened() as outbox:
+        try_mailboxes(outbox.database)
         stopped = _drained(outbox, forever=forever)
         lines = _lines(outbox)
     paused = [line for line in lines if line.pause and line.waiting]
@@ -58,7 +75,11 @@ def run(as_json: bool, forever: bool) -> int:  # noqa: FBT001
         return code
     for line in paused:
         _say_line(line)
-    say(f"{waiting:,} recipients wait." if waiting else "Nothing waits in the outbox.")
+    say(
+        f"{counted(waiting, 'recipient waits', 'recipients wait')}."
+        if waiting
+        else "Nothing waits in the outbox."
+    )
     return code
 
 
@@ -86,7 +107,7 @@ def _drained(outbox: Outbox, *, forever: bool) -> bool:
     try:
         if forever:
             note("Sending what comes into the outbox. Ctrl-C ends it.")
-        done.wait()  # not join: interrupted, Python 3.11 takes the thread for ended
+        _wait(outbox, done, forever=forever)  # not join: interrupted, Python 3.11 takes the thread for ended
     except KeyboardInterrupt:
         courier.stop()
         done.wait(_END_SECONDS)
@@ -94,6 +115,27 @@ def _drained(outbox: Outbox, *, forever: bool) -> bool:
     if failure:
         raise failure[0]
     return False
+
+
+def _wait(outbox: Outbox, done: threading.Event, *, forever: bool) -> None:
+    """Wait for the end; meanwhile say what it waits for, each thing once."""
+    from datapallas.outbox.estimate import duration
+    from datapallas.outbox.looking import waits
+
+    told: set[str] = set()
+    while not done.wait(None if forever else _LOOK):
+        with contextlib.suppress(StorageError):
+            found = waits(outbox.database)
+            if found.silent and "silent" not in told:
+                told.add("silent")
+                note("Another process had mail and may have been killed; it is taken over within a minute.")
+            if found.later and "later" not in told:
+                told.add("later")
+                who = counted(found.later, "message was", "messages were")
+                note(f"{who} put off by the server; the next try is in {duration(found.seconds)}.")
+                note(
+                    "It waits for as long as they are tried, two days at most; Ctrl-C leaves them to the outbox."
+                )
 
 
 @click.command("pause", help="Send nothing through a connection until `outbox resume`.")
@@ -170,6 +212,12 @@ def estimate(as_json: bool, code: str, recipients: int) -> None:  # noqa: FBT001
         say(found.advice)
 
 
+def _running(outbox: Outbox) -> bool:
+    from datapallas.outbox.workers import listed
+
+    return any(one.state == "running" for one in listed(outbox.database))
+
+
 def _lines(outbox: Outbox) -> list[MailboxLine]:
     from datapallas.outbox.overview import mailbox_lines
 
@@ -182,17 +230,26 @@ def _say_line(line: MailboxLine) -> None:
     state = f"paused ({line.pause})" if line.pause else "sends" if line.sessions else "idle"
     if line.waits and not line.pause:
         state = f"waits {duration(line.waits)}"
-    say(f"{line.code:<24} {state:<24} {line.waiting:,} recipients wait; {_limits(line.limits)}")
+    say(
+        f"{line.code:<24} {state:<24} {counted(line.waiting, 'recipient waits', 'recipients wait')}; {_limits(line.limits)}"
+    )
     if line.waiting and not line.pause:
         say(f"  {line.left.words}")
     if line.problem is not None and (line.pause or line.waits):
         from datapallas.diagnosis.explain import explain
 
         note(plain(explain(line.problem, current_home().facts(line.code)).render()))
+    if line.pause:
+        again = (
+            f"By itself one message tries again in {duration(line.tried)}; at once"
+            if line.tried
+            else "It goes on"
+        )
+        note(f"{again} with `{for_this_home(f'outbox resume {line.code}')}`.")
 
 
 def _limits(limits: Limits) -> str:
-    words = [f"{limits.sessions} sessions"]
+    words = [counted(limits.sessions, "session", "sessions")]
     words += [f"{limits.per_minute:g} messages a minute"] if limits.per_minute else []
     words += [f"{limits.per_day:,} recipients a day"] if limits.per_day else []
     return ", ".join(words)

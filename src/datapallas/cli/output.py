@@ -95,6 +95,11 @@ def show_json(value: Any, run: Run | None = None) -> None:
     say(json.dumps(value, indent=2, ensure_ascii=False, default=str), run=run)
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """A number with its words: `1 message`, `2,000 messages`."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def note(*lines: str) -> None:
     """Tell a person something that is not the result."""
     for line in lines:

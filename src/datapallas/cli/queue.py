@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from datapallas.outbox.single import Standing
 
 _LATER = "It is promised; do not run this again. A running `datapallas serve`, or `datapallas outbox run`, sends it."
+_ELSEWHERE = "Another process had it and may have been killed; it is taken over within a minute."
+_NOTHING = "Nothing: the outbox tries it again by itself."
 _GONE = (Fate.REFUSED, Fate.UNKNOWN, Fate.PARKED)
 
 
@@ -43,6 +45,7 @@ class Sending:
             priority=Priority.BULK if given["bulk"] else Priority.URGENT,
             doubt=Doubt(given["on_doubt"] or (Doubt.RETRY if given["queue"] else Doubt.HOLD)),
         )
+        self._new = True
         self._until = None if given["now"] else time.monotonic() + given["wait"]
 
     def run(self, watch: Callable[[str, str], None] | None, *, as_json: bool) -> int:
@@ -50,6 +53,7 @@ class Sending:
         with Post(self._home, self._job, watch) as post:
             given = self._given
             promised = post.promise(self._message, given["key"], envelope_from=given["envelope_from"])
+            self._new = promised.new
             if given["queue"]:
                 return self._promised(new=promised.new, as_json=as_json)
             try:
@@ -86,6 +90,8 @@ class Sending:
     def _show(self, found: Standing, *, as_json: bool) -> int:
         if not found.done:
             return self._waiting(found, as_json=as_json)
+        if not self._new:
+            note("This key was sent already; nothing was sent again. This is what came of it:")
         try:
             shown = settled(found)
         except RecipientsRefused as problem:
@@ -93,26 +99,32 @@ class Sending:
             if not as_json and len(refused.outcomes) > 1:
                 say_outcomes(refused)  # the explanation that follows can only be about one of them
             raise
-        return show_receipt(shown, as_json=as_json, state="done", job=self._job.id)
+        return show_receipt(shown, as_json=as_json, state="done", job=self._job.id, new=self._new)
 
     def _waiting(self, found: Standing, *, as_json: bool) -> int:
         """Some recipients have no outcome yet."""
         shown = receipt(found)
         code = EX_UNAVAILABLE if any(one.fate in _GONE for one in found.people) else 0
         told = reasons(shown) or self._reason(found.problem)
+        if not code:  # the outbox tries again by itself: nobody else is to, by whatever the cause says
+            told = [dataclasses.replace(one, fix=_NOTHING) if one.passes_by_itself else one for one in told]
         if as_json:
             document = shown.to_dict()
             for line, person in zip(document["recipients"], found.people, strict=True):
                 line["outcome"] = person.fate.value
             errors = [one.to_dict() for one in told]
-            more = {"state": "waiting", "job": self._job.id, "errors": errors}
+            more = {"state": "waiting", "job": self._job.id, "new": self._new, "errors": errors}
             show_json({"ok": not code, "exit_code": code, **document, **more})
             return code
+        if not self._new:
+            note("This key was promised already; nothing was added. This is how it stands:")
         for one in found.people:
             say(f"{one.fate.value:<9} {one.address}  {plain(one.reply)}".rstrip())
         say(f"Message-ID: {shown.message_id}")
         for reason in told:
             note("", reason.render())
+        if found.elsewhere and not found.pause:
+            note("", _ELSEWHERE)
         note("", f"Job: {self._job.id}. {_LATER}")
         return code
 

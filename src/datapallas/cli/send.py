@@ -66,7 +66,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--queue", is_flag=True, help="Only promise it: the outbox sends it, and `job show` tells how it went."
 )
 @click.option("--job", default="", metavar="ID", help="The job it belongs to; default: a new one.")
-@click.option("--key", default="", help="What makes it this one; the same key of a job is sent once.")
+@click.option(
+    "--key", default="", help="What makes it this one within --job; the same key of a job is sent once."
+)
 @click.option("--bulk", is_flag=True, help="After the mail of others.")
 @click.option(
     "--on-doubt",
@@ -78,6 +80,10 @@ def send(chosen: Chosen, as_json: bool, show_dialogue: bool, **given: Any) -> in
     """Parse, promise, show what became of it."""
     if given["queue"] and (show_dialogue or given["now"]):
         raise click.UsageError("--queue sends nothing now: it goes with neither --now nor --show-dialogue.")
+    if given["key"] and not given["job"]:
+        raise click.UsageError(
+            "--key is looked up within a job: give --job ID too, or nothing is sent only once."
+        )
     message = _message(given)
     home = chosen.home()
     code = chosen.code(home)

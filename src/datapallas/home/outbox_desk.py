@@ -172,9 +172,11 @@ class OutboxDesk:
     def promise(self, wanted: Wanted) -> Promised:
         """Promise a message; synced when this returns.
 
-        Raises UsageError (code ``key-reused``: the same text came with another message), MessageError,
-        ConfigurationError, StorageError.
+        Raises UsageError (code ``key-reused``: the same text, or key of the job, came with another message; code
+        ``key-without-job``), MessageError, ConfigurationError, StorageError.
         """
+        if wanted.key and not wanted.job:
+            raise UsageError("`key` is looked up within a job: give `job` too.", code="key-without-job")
         from datapallas.outbox.accept import Job, new_job_id
         from datapallas.outbox.tables import Priority
 

@@ -12,7 +12,7 @@ import itertools
 import threading
 from typing import TYPE_CHECKING
 
-from datapallas.errors import MessageError, SmtpUnsupported
+from datapallas.errors import MessageError, SmtpUnsupported, UsageError
 from datapallas.home.outbox import open_outbox
 from datapallas.home.post import LOOK, Post
 from datapallas.mail.mailbox import Desk, unsendable
@@ -51,6 +51,8 @@ class _Postbox(Desk):
     def _queue(self, messages: Message | Iterable[Message], key: str | Iterable[str], job: str) -> str:
         if isinstance(messages, Message):
             messages = [messages]
+        if key and not job:
+            raise UsageError("A key is looked up within a job: give `job` too.", code="key-without-job")
         wanted = Job(connection=self.connection.code, id=job or new_job_id(), name="library")
         with contextlib.closing(open_outbox(self._home)) as outbox:
             return outbox.accept(wanted, messages, [key] if isinstance(key, str) else key).job
@@ -96,7 +98,9 @@ class Postbox(_Postbox):
     ) -> str:
         """Promise messages and return; the job's id. A running `datapallas serve` or `outbox run` sends them.
 
-        `key`: for one message, or one for each; the same key of the same `job` is sent once.
+        `key`: for one message, or one for each; the same key of the same `job` is sent once. Raises UsageError: a key
+        without a job (code ``key-without-job``), or one that came with another message before (``key-reused``);
+        nothing was promised then.
         """
         return self._queue(messages, key, job)
 

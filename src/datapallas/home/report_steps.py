@@ -70,7 +70,7 @@ class ReportSteps:
         if facts.get("accepted"):
             return
         report = self._frozen_report(task.record)
-        job = Job(connection=facts["connection"], id=task.record.id, name=report.name[:200])
+        job = Job(connection=facts["connection"], id=task.record.id, name=report.name[:200], compared=False)
         run = Rendering(
             report=report,
             frozen=self._frozen(task.record),

@@ -1,7 +1,7 @@
 """Taking messages in: when `accept` returns, they are promised.
 
 Must stay true: everything of one call is in one transaction, synced before it returns; the same key of the same job
-is one message, however often it is given; inside a caller's own transaction nothing is committed here.
+is one message, however often it is given, and never silently stands for another one; inside a caller's own transaction nothing is committed here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from datapallas.outbox.database import insert_new, notify, patient
 from datapallas.outbox.inserting import insert_many
 from datapallas.outbox.letters import Splitter
 from datapallas.outbox.pacing import LIFETIME
+from datapallas.outbox.repeats import refuse_others
 from datapallas.outbox.tables import Doubt, Fate, JobState, Priority, State
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Job:
         priority: URGENT goes before BULK.
         doubt: what to do when it is not known whether the server took a message.
         lifetime: seconds for which a deferred recipient is tried again.
+        compared: a key that is known already must come with the same message; a report, whose keys are its rows',
+            may render a row anew after a kill.
 
     Raises UsageError: the id holds a slash or a control character, or is too long.
     """
@@ -62,6 +65,7 @@ class Job:
     priority: Priority = Priority.BULK
     doubt: Doubt = Doubt.RETRY
     lifetime: float = LIFETIME
+    compared: bool = True
 
     def __post_init__(self) -> None:
         """Refuse an id that could not stand in an address of the page."""
@@ -122,7 +126,7 @@ def accept(
             promised when the caller commits.
 
     Raises StorageError (nothing was taken), AttachmentError, ConfigurationError (the job is another connection's, or
-    cancelled).
+    cancelled), UsageError (code ``key-reused``: a key came with another message before).
     """
     if within is not None:
         with database.told():
@@ -182,7 +186,9 @@ class _Taking:
 
     def _add(self, item: Item) -> None:
         if item.key in self._people:
-            return
+            if not self._job.compared:
+                return
+            self._flush()  # then it is one that is known, and compared
         taken = self._splitter.take(item.letter)
         self._octets += len(taken.own)
         self._people[item.key] = item.envelope.recipients
@@ -213,6 +219,11 @@ class _Taking:
         if self._rows:
             added = insert_many(tx, tables.messages, self._rows, ("id", "key"))
             self._new += len(added)
+            if self._job.compared and len(added) < len(self._rows):
+                taken = {key for _, key in added}
+                refuse_others(
+                    tx, self._job.id, [row for row in self._rows if row["key"] not in taken], people
+                )
             recipients = [
                 {"message": id_, "position": place, "address": address, "fate": Fate.QUEUED.value}
                 for id_, key in added

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from datapallas.errors import DataPallasError, StorageError
-from datapallas.outbox import claims, looking, recovery, results
+from datapallas.outbox import claims, looking, pacing, recovery, results
 from datapallas.outbox.claims import LEASE
 from datapallas.outbox.session import LINGER, NO_CONNECTION, Session, Wakes, nobody
 from datapallas.outbox.tables import leases, mailboxes
 from datapallas.outbox.turns import Turns
-from datapallas.outbox.verdict import Pause
+from datapallas.outbox.verdict import PASSING, Pause
 from datapallas.outbox.watch import watcher
 
 if TYPE_CHECKING:
@@ -195,7 +195,11 @@ class Courier:
         """A pause ends by itself after its time, or when what it was about has been changed."""
         if row.pause == Pause.QUOTA:
             return bool(row.pause_until <= now)
-        if row.pause in {Pause.SIGN_IN, Pause.CONFIGURATION} and row.pause_mark:
+        if row.pause not in PASSING:
+            return False
+        if row.pause_until and not now < row.pause_until <= now + 2 * pacing.LONGEST_PROBE:
+            return True
+        if row.pause_mark:
             with contextlib.suppress(DataPallasError):
                 return bool(self._room.mark(row.code) != row.pause_mark)
         return False

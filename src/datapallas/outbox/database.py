@@ -7,6 +7,7 @@ a database that is damaged, newer or on a network folder is refused, never repai
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 import time
@@ -19,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from datapallas import files
 from datapallas.connection.database import LINK, SESSION
-from datapallas.errors import ConfigurationError, StorageError
+from datapallas.errors import EX_CONFIG, ConfigurationError, StorageError
 from datapallas.outbox import sqlite as files_of_sqlite
 from datapallas.outbox import tables, upgrading
 from datapallas.outbox.grouping import Grouping
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CHANNEL = "datapallas_outbox"
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "ncpfs"})
+_NO_RIGHT = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _READ = "datapallas_read"
 
 
@@ -64,6 +66,11 @@ class Database:
     def close(self) -> None:
         """Let go of every connection."""
         self.engine.dispose()
+
+    @property
+    def only_looks(self) -> bool:
+        """The file is on a disk that cannot be written to: reading works, everything else is refused."""
+        return self.is_sqlite and isinstance(self.engine.pool, sa.pool.NullPool)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -116,7 +123,7 @@ class Database:
             raise _told(self.place, problem) from problem
 
     def _prepare(self) -> None:
-        with self.write() as tx:
+        with self.read() if self.only_looks else self.write() as tx:
             if not sa.inspect(tx).has_table("meta"):
                 tables.metadata.create_all(tx)
                 tx.execute(tables.meta.insert().values(name="version", value=str(tables.VERSION)))
@@ -155,13 +162,27 @@ def _sqlite(path: Path) -> sa.Engine:
         files.private_directory(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, files.PRIVATE_FILE))
     except OSError as problem:
-        raise StorageError(
-            f"Cannot open {path}: {problem.strerror}.", raw=str(problem), path=path
-        ) from problem
+        if problem.errno in _NO_RIGHT and os.access(path, os.R_OK):
+            return _looking(path)
+        raise _unopened(path, problem) from problem
     engine = files_of_sqlite.create_engine(path, pool=64)
     event.listen(engine, "connect", _settings)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _looking(path: Path) -> sa.Engine:
+    engine = files_of_sqlite.reading_engine(path)
+    event.listen(engine, "connect", _settings)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _unopened(path: Path, problem: OSError) -> StorageError:
+    told = StorageError(f"Cannot open {path}: {problem.strerror}.", raw=str(problem), path=path)
+    if problem.errno in _NO_RIGHT:  # no waiting gives a right
+        told.transient, told.exit_code = False, EX_CONFIG
+    return told
 
 
 def _settings(connection: Any, _: object) -> None:
@@ -241,4 +262,7 @@ def _told(place: str, problem: BaseException) -> ConfigurationError | StorageErr
         return _broken(place, said)
     first = said.splitlines()[0] if said else type(problem).__name__
     code = "lock-busy" if name.startswith("SQLITE_BUSY") else "outbox-storage"
-    return StorageError(f"The outbox {place} cannot be used: {first}.", code=code, raw=said, path=place)
+    told = StorageError(f"The outbox {place} cannot be used: {first}.", code=code, raw=said, path=place)
+    if name.startswith("SQLITE_READONLY"):  # no waiting gives a right
+        told.transient, told.exit_code = False, EX_CONFIG
+    return told

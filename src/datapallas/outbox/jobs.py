@@ -17,7 +17,7 @@ from datapallas.outbox.database import notify
 from datapallas.outbox.recovery import settle
 from datapallas.outbox.retrying import fates_again, send_again
 from datapallas.outbox.tables import Fate, JobState, State, jobs, mailboxes, messages
-from datapallas.outbox.verdict import Pause
+from datapallas.outbox.verdict import PASSING, Pause
 
 if TYPE_CHECKING:
     from datapallas.outbox.database import Database
@@ -50,11 +50,24 @@ def cancel(database: Database, job: str) -> int:
         return len(ids)
 
 
+def under_way(database: Database, job: str) -> int:
+    """How many messages of a job sessions have in their hands: they still go out, whatever is said of the job."""
+    mine = sa.and_(messages.c.job == job, messages.c.state == State.CLAIMED.value)
+    with database.read() as tx:
+        return tx.execute(sa.select(sa.func.count()).select_from(messages).where(mine)).scalar_one()
+
+
 def retry(database: Database, job: str, *, refused: bool = False) -> int:
-    """Try again what is deferred, now, and what is parked or unknown; with `refused` that too; how many recipients."""
+    """Try again what is deferred, now, and what is parked or unknown; with `refused` that too; how many recipients.
+
+    Of a cancelled job `refused` brings back only the refused ones.
+    """
     with database.write() as tx:
         row = _job(tx, job)
-        found = send_again(tx, messages.c.job == row.id, fates_again(refused=refused), database.now(tx))
+        # what was cancelled is brought back by a plain retry only, not along with those that were refused
+        alone = refused and row.state == JobState.CANCELLED
+        fates = (Fate.REFUSED,) if alone else fates_again(refused=refused)
+        found = send_again(tx, messages.c.job == row.id, fates, database.now(tx))
         tx.execute(sa.update(jobs).where(jobs.c.id == row.id).values(state=JobState.OPEN.value))
         held = sa.and_(messages.c.job == row.id, messages.c.state == State.HELD)
         tx.execute(sa.update(messages).where(held).values(state=State.QUEUED.value))
@@ -70,6 +83,13 @@ def resume_mailbox(database: Database, code: str) -> None:
     """Let a mailbox send again, at its full speed."""
     values = {"pause": "", "pause_until": 0.0, "backoff_until": 0.0, "backoff_step": 0, "slow": 1.0}
     _set(database, code, values | {"day_full_until": 0.0})
+
+
+def try_mailboxes(database: Database) -> None:
+    """A person has sent what waits: mailboxes that wait for a sign-in or a change are tried, whatever was before."""
+    stopped = mailboxes.c.pause.in_([one.value for one in PASSING])
+    with database.write() as tx:
+        tx.execute(sa.update(mailboxes).where(stopped).values(pause="", pause_until=0.0, backoff_until=0.0))
 
 
 def set_limits(database: Database, code: str, own: OwnLimits) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -11,6 +12,9 @@ from datapallas.outbox.tables import JobState, State, jobs, leases, mailboxes, m
 
 if TYPE_CHECKING:
     from datapallas.outbox.database import Database
+
+
+_QUIET = 0.6  # of a lease, which its process renews when three quarters are left: a fifth of it is slack
 
 
 def work(database: Database, job: str = "") -> list[tuple[str, bool]]:
@@ -46,6 +50,42 @@ def left(database: Database, job: str = "") -> bool:
         soon = sa.or_(messages.c.attempts > 0, messages.c.due <= now)
         query = sa.select(sa.exists().where(waiting, soon, messages.c.job.not_in(paused), *_of(job)))
         return bool(tx.execute(query).scalar())
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waits:
+    """What somebody waits for who sends until nothing is left.
+
+    Attributes:
+        later: messages that are tried again later.
+        seconds: until the first of them is.
+        silent: sessions not heard of for a while: their process may have been killed.
+    """
+
+    later: int
+    seconds: float
+    silent: int
+
+
+def silent(now: float) -> sa.ColumnElement[bool]:
+    """A lease its process should have renewed by now; it ends soon, and what it held is taken over."""
+    return sa.and_(leases.c.until >= now, leases.c.until < now + claims.LEASE * _QUIET)
+
+
+def waits(database: Database) -> Waits:
+    """Why nothing is sent just now that will be."""
+    with database.read() as tx:
+        now = database.now(tx)
+        open_ = sa.select(mailboxes.c.code).where(mailboxes.c.pause == "")
+        later = sa.and_(
+            messages.c.mailbox.in_(open_),
+            messages.c.state == State.QUEUED,
+            messages.c.due > now,
+            messages.c.attempts > 0,
+        )
+        count, first = tx.execute(sa.select(sa.func.count(), sa.func.min(messages.c.due)).where(later)).one()
+        quiet = tx.execute(sa.select(sa.func.count()).select_from(leases).where(silent(now))).scalar_one()
+    return Waits(count, max(0.0, (first or now) - now), quiet)
 
 
 def _of(job: str) -> tuple[sa.ColumnElement[bool], ...]:

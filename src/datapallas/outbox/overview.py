@@ -16,7 +16,17 @@ from datapallas.outbox.eta import Pace
 from datapallas.outbox.history import pace_of
 from datapallas.outbox.limits import OwnLimits
 from datapallas.outbox.statements import OPEN
-from datapallas.outbox.tables import Fate, State, hours, jobs, leases, mailboxes, messages, recipients
+from datapallas.outbox.tables import (
+    Fate,
+    JobState,
+    State,
+    hours,
+    jobs,
+    leases,
+    mailboxes,
+    messages,
+    recipients,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,6 +63,11 @@ class JobLine:
         """Recipients without an outcome yet."""
         return sum(self.fates[one.value] for one in OPEN)
 
+    @property
+    def shown(self) -> str:
+        """The state for people: ``done`` when every recipient of an open or paused job has an outcome."""
+        return "done" if not self.open and self.state != JobState.CANCELLED else self.state
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientLine:
@@ -78,7 +93,8 @@ class MailboxLine:
 
     Attributes:
         pause: why it is paused; empty when it sends.
-        problem: the last failure, or None.
+        problem: why it does not send, or slower; None when its last failure is over.
+        tried: seconds until a mailbox paused for a sign-in or its configuration tries one message by itself.
         waits: seconds until it sends again, when it is leaving its server alone or its day is full.
         waiting: recipients that have no outcome yet.
         sessions: open now, over all workers.
@@ -92,6 +108,7 @@ class MailboxLine:
     pause: str
     problem: DataPallasError | None
     problem_at: str
+    tried: float
     waits: float
     waiting: int
     messages: int
@@ -210,8 +227,9 @@ def _mailbox_line(tx: sa.Connection, row: Any, limits: Limits, now: float) -> Ma
     return MailboxLine(
         code=row.code,
         pause=row.pause,
-        problem=problems.load(row.problem),
+        problem=problems.of_mailbox(row, now),
         problem_at=iso(row.problem_at) if row.problem_at else "",
+        tried=max(0.0, row.pause_until - now) if row.pause else 0.0,
         waits=max(0.0, row.backoff_until - now, row.day_full_until - now),
         waiting=int(people),
         messages=int(count),

@@ -29,6 +29,8 @@ DAY_HOURS = 24
 MAX_BACKOFF = 300.0
 LONGEST_DELAY = 4 * HOUR
 LIFETIME = 48 * HOUR
+LONGEST_PROBE = HOUR
+_FIRST_PROBE = 300.0
 _FIRST_DELAY = 60.0
 _FIRST_BACKOFF = 5.0
 _SLOWEST = 16.0
@@ -116,6 +118,11 @@ def backoff(step: int, chance: float, asked: float = 0.0) -> float:
     """
     own = float(min(MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(step, 10)) * (0.75 + chance / 2))
     return max(own, min(asked, 2 * MAX_BACKOFF))
+
+
+def probe_delay(step: int) -> float:
+    """Seconds until a mailbox that could not sign in `step` times in a row tries again: somebody may have mended it elsewhere."""
+    return float(min(LONGEST_PROBE, _FIRST_PROBE * 2.0 ** min(step, 10)))
 
 
 def retry_delay(waited: float, chance: float, lifetime: float) -> float | None:

@@ -7,12 +7,19 @@ from typing import Any
 
 from datapallas import errors
 from datapallas.errors import DataPallasError
+from datapallas.outbox.verdict import Pause
 
 _PLAIN = ("message", "code", "raw", "facts", "transient", "exit_code")
 _OWN = (
     "step", "reply_code", "enhanced", "text", "challenge",  # SmtpRefused
     "error", "description", "status", "error_codes", "correlation_id", "retry_after",  # TokenRefused
 )  # fmt: skip
+
+
+def of_mailbox(row: Any, now: float) -> DataPallasError | None:
+    """Why a mailbox does not send just now, or slower; None when its last failure is over, or a person paused it."""
+    stopped = row.pause and row.pause != Pause.PERSON
+    return load(row.problem) if stopped or row.backoff_until > now else None
 
 
 def dump(error: DataPallasError) -> str:

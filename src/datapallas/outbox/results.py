@@ -14,7 +14,7 @@ from datapallas.outbox import pacing, problems, statements
 from datapallas.outbox.claims import Fenced, locked_mailbox, renew
 from datapallas.outbox.statements import OPEN, queued_state
 from datapallas.outbox.tables import Fate, State, jobs, mailboxes, messages, recipients
-from datapallas.outbox.verdict import QUOTA_SECONDS, Pause
+from datapallas.outbox.verdict import PASSING, QUOTA_SECONDS, Pause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,9 +102,7 @@ class Noting:
         values: dict[str, Any] = {}
         until = now
         if verdict.pause is not None:
-            until = now + QUOTA_SECONDS if verdict.pause is Pause.QUOTA else 0.0
-            values = {"pause": verdict.pause.value, "pause_until": until, "pause_mark": self._result.mark}
-            until = now
+            values = _paused(row, verdict.pause, self._result.mark, now)
         elif verdict.throttled:
             if row.backoff_until <= now:  # else another session has said so already
                 until = now + pacing.backoff(row.backoff_step, self._result.chance, verdict.after)
@@ -196,13 +194,18 @@ def trouble(database: Database, code: str, error: DataPallasError) -> None:
 def stop_for(database: Database, code: str, error: DataPallasError, pause: Pause, mark: str = "") -> None:
     """Pause a mailbox for a failure that met no message: its file is broken, nobody signed in."""
     with database.write() as tx:
-        locked_mailbox(tx, code)
+        row = locked_mailbox(tx, code)
         now = database.now(tx)
-        values = {
-            "pause": pause.value,
-            "pause_until": 0.0,
-            "pause_mark": mark,
-            "problem": problems.dump(error),
-            "problem_at": now,
-        }
+        values = _paused(row, pause, mark, now) | {"problem": problems.dump(error), "problem_at": now}
         tx.execute(sa.update(mailboxes).where(mailboxes.c.code == code).values(**values))
+
+
+def _paused(row: Any, pause: Pause, mark: str, now: float) -> dict[str, Any]:
+    """A pause, and when one message tries again by itself; 0: when a person says so."""
+    values: dict[str, Any] = {"pause": pause.value, "pause_until": 0.0, "pause_mark": mark}
+    if pause is Pause.QUOTA:
+        values["pause_until"] = now + QUOTA_SECONDS
+    elif pause in PASSING:
+        values["pause_until"] = now + pacing.probe_delay(row.backoff_step)
+        values["backoff_step"] = row.backoff_step + 1  # an accepted message sets it back
+    return values

@@ -15,18 +15,28 @@ from datapallas.errors import DataPallasError, UsageError
 from datapallas.outbox import problems
 from datapallas.outbox.claims import rests
 from datapallas.outbox.database import notify
+from datapallas.outbox.looking import silent
 from datapallas.outbox.recovery import settle
 from datapallas.outbox.retrying import fates_again, send_again
 from datapallas.outbox.statements import OPEN
-from datapallas.outbox.tables import Fate, JobState, State, attempts, jobs, mailboxes, messages, recipients
-from datapallas.outbox.verdict import Pause
+from datapallas.outbox.tables import (
+    Fate,
+    JobState,
+    State,
+    attempts,
+    jobs,
+    leases,
+    mailboxes,
+    messages,
+    recipients,
+)
+from datapallas.outbox.verdict import PASSING
 
 if TYPE_CHECKING:
     from datapallas.outbox.database import Database
 
 TAKEN_BACK = "taken-back"
 """The attempt that says: whoever promised it has taken it back."""
-_PASSING = (Pause.SIGN_IN.value, Pause.CONFIGURATION.value)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,8 @@ class Standing:
         pause: why its mailbox is paused; empty when it is not.
         problem: what paused it, or why it last went slower; None when nothing did.
         waits: seconds until it may be tried next; 0: now.
+        elsewhere: a session of its mailbox has not been heard of for a while; what it had is taken over within a
+            minute.
     """
 
     id: int
@@ -57,6 +69,7 @@ class Standing:
     pause: str
     problem: DataPallasError | None
     waits: float
+    elsewhere: bool
 
     @property
     def done(self) -> bool:
@@ -109,7 +122,7 @@ def asked_again(tx: sa.Connection, job: str, key: str, now: float) -> bool:
 
 def unpause(tx: sa.Connection, code: str) -> None:
     """Somebody sends through a mailbox that waits for a sign-in or a change: it is tried, whatever was before."""
-    stopped = sa.and_(mailboxes.c.code == code, mailboxes.c.pause.in_(_PASSING))
+    stopped = sa.and_(mailboxes.c.code == code, mailboxes.c.pause.in_([one.value for one in PASSING]))
     tx.execute(sa.update(mailboxes).where(stopped).values(pause="", pause_until=0.0, backoff_until=0.0))
 
 
@@ -155,11 +168,10 @@ def _moved(database: Database, message: int, before: State, after: State) -> boo
 
 
 def _park(tx: sa.Connection, message: int, now: float) -> None:
-    """As `settle`, but what the server said stays."""
+    """As `settle`: the words of the server stay, the reason is ours."""
     told = problems.dump(DataPallasError("It was taken back before it was sent.", code="taken-back"))
     still = sa.and_(recipients.c.message == message, recipients.c.fate.in_([one.value for one in OPEN]))
-    kept = sa.case((recipients.c.problem == "", told), else_=recipients.c.problem)
-    tx.execute(sa.update(recipients).where(still).values(fate=Fate.PARKED.value, problem=kept, at=now))
+    tx.execute(sa.update(recipients).where(still).values(fate=Fate.PARKED.value, problem=told, at=now))
     done = sa.update(messages).where(messages.c.id == message)
     tx.execute(done.values(state=State.DONE.value, owner=None, handing=False))
 
@@ -168,6 +180,7 @@ def _standing(tx: sa.Connection, row: Any, now: float) -> Standing:
     people = sa.select(recipients).where(recipients.c.message == row.id).order_by(recipients.c.position)
     tried = sa.select(attempts.c.server).where(attempts.c.message == row.id, attempts.c.server != "")
     mailbox = tx.execute(sa.select(mailboxes).where(mailboxes.c.code == row.mailbox)).one()
+    quiet = sa.exists().where(leases.c.mailbox == row.mailbox, silent(now))
     return Standing(
         id=row.id,
         state=State(row.state),
@@ -178,7 +191,8 @@ def _standing(tx: sa.Connection, row: Any, now: float) -> Standing:
         server=tx.execute(tried.order_by(attempts.c.id.desc()).limit(1)).scalar() or "",
         attempts=row.attempts,
         pause=mailbox.pause,
-        problem=problems.load(mailbox.problem),
+        problem=problems.of_mailbox(mailbox, now),
+        elsewhere=bool(tx.execute(sa.select(quiet)).scalar()),
         waits=max(0.0, row.due - now if row.attempts else 0.0, rests(mailbox, now) or 0.0),
     )
 

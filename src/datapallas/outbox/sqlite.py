@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sqlite3
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -49,6 +50,20 @@ def create_engine(path: Path, pool: int) -> sa.Engine:
     )
     event.listen(engine, "connect", _durable)
     return engine
+
+
+def reading_engine(path: Path) -> sa.Engine:
+    """An engine for a file nobody may write to from here: it looks, and refuses to write.
+
+    Without a journal beside it the file is as it is (immutable): WAL needs a place for its index otherwise.
+    """
+    waiting = path.with_name(path.name + "-wal")
+    bare = not (waiting.exists() and waiting.stat().st_size)
+    address = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if bare else "")
+    made = functools.partial(
+        library().connect, address, uri=True, timeout=BUSY_SECONDS, check_same_thread=False
+    )
+    return sa.create_engine("sqlite://", module=library(), creator=made, poolclass=sa.pool.NullPool)
 
 
 def _durable(connection: sqlite3.Connection, _: object) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Pause(enum.StrEnum):
-    """Why a mailbox was paused. QUOTA ends by itself; SIGN_IN and CONFIGURATION when the connection is changed."""
+    """Why a mailbox was paused. QUOTA ends by itself, SIGN_IN and CONFIGURATION too, and at once when the connection is changed."""
 
     PERSON = "person"
     SIGN_IN = "sign-in"
@@ -42,6 +42,9 @@ class Pause(enum.StrEnum):
     SENDER = "sender"
     QUOTA = "quota"
 
+
+PASSING = (Pause.SIGN_IN, Pause.CONFIGURATION)
+"""Pauses that somebody may end elsewhere (an administrator, at the provider): they are tried again by themselves."""
 
 QUOTA_SECONDS = 3600.0
 """How long a mailbox that has used its day is left alone before one message tries again."""

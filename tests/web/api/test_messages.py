@@ -109,6 +109,8 @@ def test_the_same_request_twice(api: Api) -> None:
     keyed = body | {"job": "november", "key": "1"}
     ids = [api.good("POST", "/messages", keyed, 202)["id"] for _ in range(2)]
     assert ids[0] == ids[1]
+    assert api.problem("POST", "/messages", keyed | {"text": "other"})["code"] == "key-reused"
+    assert api.problem("POST", "/messages", body | {"key": "1"})["code"] == "key-without-job"
 
 
 def test_jobs_and_mailboxes(api: Api, sandbox: Sandbox) -> None:
@@ -134,6 +136,8 @@ def test_jobs_and_mailboxes(api: Api, sandbox: Sandbox) -> None:
         ({"to": [BOB], "attachments": [{"name": "a", "content": "/etc/passwd!"}]}, 422),
         ({"to": [BOB], "connection": "eml-nobody"}, 404),
         ({"to": [BOB], "colour": "red"}, 422),
+        ({"to": "nobody"}, 422),
+        ({"to": 7}, 422),
     ],
 )
 def test_what_cannot_be_sent(api: Api, body: dict[str, object], status: int) -> None:
@@ -151,3 +155,16 @@ def test_what_is_not_there_and_who_may(api: Api) -> None:
     assert viewer.problem("POST", "/messages", {"to": [BOB]})["status"] == 403
     assert viewer.good("GET", "/outbox") == {"mailboxes": []}
     assert not (api.page.services.home.root / "data" / "outbox.db").exists()
+
+
+def test_one_recipient_as_a_text(api: Api) -> None:
+    """`to` may be one address; what is wrong with a body is said in words of ours."""
+    found = api.good("POST", "/messages", {"to": BOB, "cc": "eve@x.example"}, 202)
+    assert [one["address"] for one in found["recipients"]] == [BOB, "eve@x.example"]
+    for body, said in (
+        ({"to": BOB, "subjct": "x"}, "subjct: There is no such name here; look for a misspelt one"),
+        ({"to": 7}, "to: Give a list"),
+        ({"to": BOB, "bulk": "yes"}, "bulk: Give true or false"),
+        ({"to": BOB, "key": "k" * 201}, "key: It is too long: 200 is the most"),
+    ):
+        assert api.problem("POST", "/messages", body)["detail"] == said

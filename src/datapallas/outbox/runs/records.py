@@ -64,6 +64,8 @@ class Records(Database):
     """The database of runs: an SQLite file of its own, or a schema of a PostgreSQL database."""
 
     def _prepare(self) -> None:
+        if self.only_looks:
+            return
         if not self.is_sqlite:
             self.engine = self.engine.execution_options(schema_translate_map={None: SCHEMA})
         with self.write() as tx:

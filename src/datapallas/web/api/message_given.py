@@ -9,7 +9,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool
 
 from datapallas.web.api.given import Given, Text, whole
 
@@ -31,7 +31,17 @@ def _octets(value: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(whole), Field(max_length=1000)]
-Addresses = Annotated[list[Address], Field(max_length=_MOST_PEOPLE)]
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Addresses = Annotated[
+    list[Address],
+    Field(max_length=_MOST_PEOPLE),
+    BeforeValidator(_listed, json_schema_input_type=list[Address] | Address),
+]
 Body = Annotated[str, AfterValidator(whole), Field(max_length=_LONGEST_BODY)]
 Name = Annotated[str, AfterValidator(whole), Field(max_length=200)]
 
@@ -58,7 +68,7 @@ class NewMessage(Given):
     connection: Name = ""
     """The connection's code; left out: the default one."""
     to: Addresses = Field(default_factory=list)
-    """Recipients, as `a@x.example` or `Name <a@x.example>`."""
+    """Recipients, as `a@x.example` or `Name <a@x.example>`: a list, or one as a text."""
     cc: Addresses = Field(default_factory=list)
     """Recipients of a copy."""
     bcc: Addresses = Field(default_factory=list)

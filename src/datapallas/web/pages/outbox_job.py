@@ -27,9 +27,9 @@ Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 SAID = {
     "pause": "Held. What is being sent this moment still goes out.",
     "resume": "It goes on.",
-    "cancel": "Cancelled. Nothing was deleted; Try again brings it back.",
+    "cancel": "Cancelled. What is being sent this moment still goes out. Nothing was deleted; Try again brings it back.",
     "retry": "It is tried again.",
-    "retry-refused": "It is tried again, refused ones too.",
+    "retry-refused": "It is tried again, the refused ones with it.",
     "hold": "Held.",
     "release": "It goes on.",
     "nothing": "There was nothing to do: it was sent in the meantime, or its job is paused.",

@@ -34,8 +34,8 @@ STATES = {
 }
 PAUSES = {
     "person": "Somebody paused it.",
-    "sign-in": "It cannot sign in; it goes on when somebody has signed in again.",
-    "configuration": "Its connection cannot be used; it goes on when that was changed.",
+    "sign-in": "It cannot sign in; it goes on when somebody has signed in again. By itself one message tries again from time to time; Resume tries at once.",
+    "configuration": "Its connection cannot be used; it goes on when that was changed. By itself one message tries again from time to time; Resume tries at once.",
     "sender": "The provider does not let it send.",
     "quota": "Its day is used up, the server says; one message tries again each hour.",
 }
