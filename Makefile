@@ -12,7 +12,7 @@ demo: $(READY)
 	$(BIN)/datapallas demo
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .

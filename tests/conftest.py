@@ -1,9 +1,10 @@
-"""What tests of several parts share: a PostgreSQL."""
+"""What tests of several parts share: a PostgreSQL; and no test fails because the machine is busy."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from strangers.needs import missing
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from outbox.postgres import Postgres
+
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ def disk() -> Iterator[Disk]:
     if os.geteuid() != 0:
         missing("a file system of its own needs root")
     folder = Path(tempfile.mkdtemp(prefix="datapallas-disk-"))
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0755", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m,mode=0755", "tmpfs", str(folder)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
         missing(f"tmpfs cannot be mounted here: {done.stderr.strip()}")

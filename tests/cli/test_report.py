@@ -137,7 +137,7 @@ def test_a_connection_knows_its_reports(shell: Shell) -> None:
     path.write_text('connection = "eml-sandbox"\n' + path.read_text().replace("[email]", "[emial]"))
     assert shell.call("connection", "show", "eml-sandbox", "--json").json["reports"] == ["first", "second"]
     done = shell.call("connection", "delete", "eml-sandbox")
-    assert done.code == 78 and "is what these reports send through: second" in done.err
+    assert done.code == 78 and "is used by the reports first, second" in done.err
     assert shell.file.exists()
     assert shell.call("connection", "delete", "eml-sandbox", "--force").code == 0
     assert shell.call("report", "check", "first").code == 78

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from requests.utils import DEFAULT_ACCEPT_ENCODING
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+ENCODINGS = DEFAULT_ACCEPT_ENCODING
+"""What requests, which the others send with, asks for here; more where Brotli is installed."""
 FRESH = "(made anew for each request)"
 ABSENT = ""
 # What has to be unguessable, and what it may look like (RFC 7636 section 4.1: 43 to 128 unreserved characters).

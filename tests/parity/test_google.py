@@ -12,7 +12,7 @@ from datapallas.connection import provider
 from datapallas.connection.model import OAuth2Client, Provider
 from datapallas.secret import Secret
 from parity import ours
-from parity.differ import ABSENT, Difference, check
+from parity.differ import ABSENT, ENCODINGS, Difference, check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,9 +46,7 @@ REFRESH = {
 }
 HEADERS = {
     "user-agent": Difference("python-requests", "datapallas", "each says who it is"),
-    "accept-encoding": Difference(
-        "gzip, deflate", "identity", "an answer has at most 64 KiB, counted as it comes"
-    ),
+    "accept-encoding": Difference(ENCODINGS, "identity", "an answer has at most 64 KiB, counted as it comes"),
 }
 CODE_HEADERS = HEADERS | {
     "authorization": Difference(

@@ -13,7 +13,7 @@ from datapallas.connection import provider
 from datapallas.connection.model import OAuth2Client, Provider
 from datapallas.secret import Secret
 from parity import ours
-from parity.differ import ABSENT, Difference, check
+from parity.differ import ABSENT, ENCODINGS, Difference, check
 
 if TYPE_CHECKING:
     from parity.capture import Request, StandIn
@@ -52,9 +52,7 @@ _SKU = {
 }
 HEADERS = {
     "user-agent": Difference("python-requests", "datapallas", "each says who it is"),
-    "accept-encoding": Difference(
-        "gzip, deflate", "identity", "an answer has at most 64 KiB, counted as it comes"
-    ),
+    "accept-encoding": Difference(ENCODINGS, "identity", "an answer has at most 64 KiB, counted as it comes"),
 } | {name: Difference(value, ABSENT, _TELEMETRY) for name, value in _SKU.items()}
 # Their values change from request to request and machine to machine.
 VARYING = {

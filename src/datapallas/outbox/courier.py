@@ -216,7 +216,10 @@ class Courier:
     def _wanted(self, code: str, mine: int, *, more: bool) -> bool:
         if time.monotonic() < self._full.get(code, 0.0):
             return False
-        return not mine or (more and time.monotonic() - self._begun.get(code, 0.0) > _RAMP)
+        if not mine:
+            return True
+        busy = not any(one.session.idle for one in self._running if one.code == code)  # an idle one takes it
+        return more and busy and time.monotonic() - self._begun.get(code, 0.0) > _RAMP
 
     def _sessions(self, codes: Sequence[str]) -> bool:
         """Start a session for each of these mailboxes that has a free slot; their leases are one commit."""

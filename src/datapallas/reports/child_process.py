@@ -64,6 +64,7 @@ class Child:
     def __init__(self, order: Any, scratch: Path, seconds: float, most: int) -> None:
         self._seconds = seconds
         self._most = most
+        self.killed = False
         self._told = tempfile.TemporaryFile("a+b", dir=scratch)  # noqa: SIM115 - closed with the child
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "datapallas.reports.child"],
@@ -129,6 +130,7 @@ class Child:
 
     def kill(self) -> None:
         """End it at once; who waits for its answer is told so. Any thread may."""
+        self.killed = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
@@ -166,7 +168,7 @@ class Child:
     def _note(self) -> tuple[str, str]:
         """What it was making, and its last words."""
         self._told.seek(0)
-        text = self._told.read(20_000).decode("utf-8", "replace")
+        text = self._told.read(20_000).decode("utf-8", "replace").lstrip("\0")
         first, _, rest = text.partition("\n")
         return first or "the email", rest
 

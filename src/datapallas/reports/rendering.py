@@ -220,10 +220,12 @@ class Renderer:
             return None
 
     def _put(self, child: Child) -> None:
-        if self._closed:
+        with self._lock:  # so that nobody kills it on its way
+            usable = not self._closed and not child.killed
+            if usable:
+                self._idle.put(child)
+        if not usable:
             self._forget(child)
-        else:
-            self._idle.put(child)
 
     def _started(self) -> Child:
         limits = self._report.limits
@@ -245,15 +247,14 @@ class Renderer:
         child.end()
 
     def _kill_busy(self) -> None:
-        idle = []
-        while (child := self._some_idle()) is not None:
-            idle.append(child)
         with self._lock:
-            busy = self._children.difference(idle)
-        for child in busy:
-            child.kill()
-        for child in idle:
-            self._put(child)
+            idle = []
+            while (child := self._some_idle()) is not None:
+                idle.append(child)
+            for busy in self._children.difference(idle):
+                busy.kill()
+            for child in idle:
+                self._idle.put(child)
 
 
 class _Gone(Exception):
