@@ -261,5 +261,7 @@ def test_a_run_whose_job_is_paused_says_so(shell: Shell, sandbox: Sandbox, folde
     assert shell.call("job", "pause", run).code == 0
     sandbox.faults.clear()
     assert " paused " in shell.call("report", "history", "letters").out
+    second = shell.call("report", "run", "letters", "--queue", "--yes")
+    assert second.code == 0 and f"is under way already: {run}" in second.err
     again = shell.call("report", "resume", run)
     assert again.code in {75, 77} and f"datapallas job resume {run}" in again.out

@@ -121,6 +121,10 @@ def _show(runs: ReportRuns, prepared: Prepared, *, as_json: bool) -> None:
         return
     from datapallas.cli.report_watch import say_problem
 
+    for other in runs.under_way(prepared.report.code)[:1]:
+        note(
+            f"A run of this report is under way already: {other}. This one sends to its recipients once more."
+        )
     found = runs.estimate(prepared)
     note(f"{prepared.report.name} through {prepared.facts['connection']}: {found.words}")
     if found.advice:

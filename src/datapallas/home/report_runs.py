@@ -183,6 +183,11 @@ class ReportRuns:
         """Runs, the newest first."""
         return self.records.find(work=WORK, subject=code, newest=newest)
 
+    def under_way(self, code: str) -> list[str]:
+        """The ids of the report's runs that have begun or are about to, and are not over; the newest first."""
+        begun = [state for state in State if state not in ENDED and state is not State.PREPARED]
+        return [one.id for one in self.records.find(*begun, work=WORK, subject=code)]
+
     def _frozen(self, run: str) -> Frozen:
         return Frozen(run_place.folder(self.home, run))
 

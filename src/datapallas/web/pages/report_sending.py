@@ -65,14 +65,14 @@ def look(  # noqa: PLR0913 - the fields of three small forms
         found = parts.reports.looks.begin(asking.owner, code, wanted)
     except DataPallasError as problem:
         return page(request, "_report_refused.html", diagnosis=explain(problem))
-    return _look(request, found)
+    return _look(request, found, parts)
 
 
 @router.get("/looks/{id}", dependencies=[Depends(needs(Role.OPERATOR))], include_in_schema=False)
 def watch_look(request: Request, id: str, parts: Parts, asking: Asking) -> Response:  # noqa: A002 - the path's word
     """How far it is."""
     found = parts.reports.looks.find(id, asking.owner)
-    return _look(request, found) if found is not None else page(request, "_look_gone.html")
+    return _look(request, found, parts) if found is not None else page(request, "_look_gone.html")
 
 
 @router.post("/looks/{id}/cancel", dependencies=[Depends(needs(Role.OPERATOR))], include_in_schema=False)
@@ -82,7 +82,7 @@ def cancel_look(request: Request, id: str, parts: Parts, asking: Asking) -> Resp
     if found is None:
         return page(request, "_look_gone.html")
     found.cancel()
-    return _look(request, found)
+    return _look(request, found, parts)
 
 
 @router.post("/looks/{id}/start", dependencies=[Depends(needs(Role.OPERATOR))], include_in_schema=False)
@@ -133,11 +133,19 @@ def resume(request: Request, code: str, run: str, parts: Parts, asking: Asking) 
     return page(request, "_report_progress.html", **_progress(request, parts, code, run))
 
 
-def _look(request: Request, found: Look) -> Response:
+def _look(request: Request, found: Look, parts: Services) -> Response:
     _, state = found.now()
+    ready = state.stage.value == "ready" and parts.reports.there
+    going = parts.reports.runs.under_way(found.code)[:1] if ready else []
     failure = explain(state.failure) if state.failure is not None else None
     stops = explain(state.stops) if state.stops is not None else None
-    context: dict[str, Any] = {"look": found, "state": state, "failure": failure, "stops": stops}
+    context: dict[str, Any] = {
+        "look": found,
+        "state": state,
+        "failure": failure,
+        "stops": stops,
+        "going": going,
+    }
     return page(request, "_report_look.html", **context)
 
 
