@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chaos.networks import missing
+from strangers.needs import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
