@@ -233,6 +233,21 @@ def test_a_run_that_ends_its_workers_is_stopped(place: str | Path, records: Reco
         until(lambda: state(records, "poison") is State.DONE)
 
 
+def test_what_fails_holds_up_nothing_else(place: str | Path, records: Records) -> None:
+    """A look that fails each time keeps no run from being done; what nobody foresaw is told to whoever runs the engine."""
+    looked: list[Exception] = [ConfigurationError("Broken.", code="nothing"), RuntimeError("unforeseen")]
+
+    def look() -> None:
+        raise looked[0]
+
+    records.add(Record(id="a", work="w"))
+    with Engine(records, place, "here", Work(steps={"w": {"step": lambda _: None}}, looks=look)) as engine:
+        until(lambda: state(records, "a") is State.DONE)
+        assert engine.failure is None
+        looked.pop(0)
+        until(lambda: engine.failure is looked[0])
+
+
 def test_dead_places(records: Records, place: str | Path) -> None:
     """What another installation took and had not begun is free again; what it has files for waits for it."""
     if isinstance(place, Path):

@@ -121,7 +121,9 @@ class Running:
                 self._engine = chores.engine = engine
                 tidy(home, records)
                 try:
-                    self._ended.wait()
+                    while not self._ended.wait(_LOOK):
+                        if engine.failure is not None:
+                            raise engine.failure
                     chores.ended.set()
                 finally:
                     self._engine = chores.engine = None

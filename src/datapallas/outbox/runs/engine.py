@@ -80,6 +80,7 @@ class Engine:
         self._ending = threading.Event()
         self._stack = contextlib.ExitStack()
         self._thread = threading.Thread(target=self._turn, name="runs", daemon=True)
+        self.failure: Exception | None = None  # what ended its thread, which nothing should
         self._busy = 0
         self._idle = threading.Condition()
         self._next: dict[str, float] = {}
@@ -208,22 +209,24 @@ class Engine:
     # What the engine does all the time
 
     def _turn(self) -> None:
-        while not self._ending.wait(LOOK):
-            with contextlib.suppress(
-                DataPallasError
-            ):  # a database that is away for a while: the next look finds it
+        try:
+            while not self._ending.wait(LOOK):
                 self._every("beat", self._lease / 4, self._beat)
                 self._every("sweep", self._lease / 3, self._sweep)
                 self._every("looks", 1.0, self._work.looks)
                 self._every("routines", _RESCAN, self._rescan)
                 self._every("due", 1.0, lambda: routines.make_due(self._records, self._routines))
-                self._hand_over()
+                self._every("promised", 0.0, self._hand_over)
+        except Exception as problem:  # noqa: BLE001 - whoever runs the engine tells it and begins anew
+            self.failure = problem
 
     def _every(self, name: str, seconds: float, do: Callable[[], object]) -> None:
+        """Do it when its time has come. What fails holds up nothing else: a database that is away comes back."""
         at = time.monotonic()
         if at >= self._next.get(name, 0.0) and not self._ending.is_set():
-            do()
-            self._next[name] = at + seconds
+            with contextlib.suppress(DataPallasError):
+                do()
+                self._next[name] = at + seconds
 
     def _beat(self) -> None:
         self._records.beat(self.id, self._place, self._lease)
