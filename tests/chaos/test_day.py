@@ -115,7 +115,7 @@ def test_a_day_with_one_of_fifty_parked(
     stage: Stage,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """49 go on, hour after hour, and get everything out; the parked one is asked about once and loses nothing."""
+    """49 go on, hour after hour, and get everything out; the parked one is tried once an hour at most, and loses nothing."""
     monkeypatch.setattr(couriers, "_POLL", 0.05)
     monkeypatch.setattr(couriers, "_HOUSEKEEPING", 0.2)
     monkeypatch.setattr(couriers, "LINGER", 0.0)
@@ -135,7 +135,7 @@ def test_a_day_with_one_of_fifty_parked(
         left = [row for row in look.rows(database, tables.messages) if row.state != "done"]
         assert {row.mailbox for row in left} == {PARKED} and len(left) == EACH
         paused = [row.code for row in look.rows(database, tables.mailboxes) if row.pause]
-        assert paused == [PARKED] and office.asked[PARKED] == 1
+        assert paused == [PARKED] and 1 <= office.asked[PARKED] <= 14
         office.parked, office.marked = False, "signed in again"
         while any(row.pause for row in look.rows(database, tables.mailboxes)):
             assert thread.is_alive()

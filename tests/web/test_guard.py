@@ -249,7 +249,7 @@ def test_a_role_is_looked_at_before_the_request_is_read(
     assert [answer.status_code for answer in answers] == [403, 403, 403, 422]
     assert answers[2].json()["title"] == "Not allowed"
     assert "needs the role admin; operator has the role operator" in answers[2].json()["detail"]
-    assert "integer" in answers[3].json()["detail"]
+    assert "whole number" in answers[3].json()["detail"]
 
 
 @pytest.mark.parametrize("said", [[], [open_to_all, needs(Role.ADMIN)]])

@@ -135,7 +135,9 @@ class Recipients:
 
     def _grouped(self, rows: Iterable[Row], columns: tuple[str, ...]) -> Generator[Recipient]:
         """Collect rows in a private database that grows onto the disk, then give them group by group."""
-        with contextlib.closing(sqlite3.connect("", isolation_level=None)) as store:
+        # One thread at a time uses it; who stops half-way may have it closed by another one.
+        store = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        with contextlib.closing(store):
             store.executescript(_TABLES)
             store.execute("BEGIN")
             self._collect(store, rows, columns)
