@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from bench.rig import Rig
 
 _LONGEST = 600
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 _BOXES = 1000
 _LIMIT = 500.0  # messages a second of so many mailboxes at 30 a minute
 
@@ -78,6 +80,7 @@ class _Figures:
                 self._command("idle", 0, port=proxy.port, people=folder),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                env=_ENVIRONMENT,
                 text=True,
             ) as worker,
         ):
@@ -155,7 +158,9 @@ class _Figures:
         return json.dumps({**job, **more})
 
     def _run(self, command: list[str]) -> dict[str, Any]:
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_LONGEST, cwd=ROOT)
+        ran = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=_LONGEST, env=_ENVIRONMENT
+        )
         if ran.returncode != 0:
             raise Wrong(f"{command[-2]} failed:\n{ran.stderr.strip()}")
         said: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
