@@ -12,7 +12,7 @@ demo: $(READY)
 	$(BIN)/datapallas demo
 
 test: $(READY)
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -257,5 +257,6 @@ def test_a_well_known_server_fills_the_fields(visit: Visit, server: Served) -> N
     steps.field(page, "OAuth2 Provider").select_option("GOOGLE")
     expect(page.get_by_role("heading", name="At Google")).to_be_visible()
     steps.field(page, "OAuth2 Provider").select_option("NONE")
+    expect(page.get_by_text("Choose a provider to sign in without a stored password.")).to_be_visible()
     steps.tab(page, "SMTP")
     expect(steps.field(page, "User name")).to_be_visible()
