@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 WORKER = Path(__file__).with_name("engine_worker.py")
 
 
+ON_POSTGRES = pytest.mark.parametrize(
+    "place", ["postgres"], indirect=True
+)  # a file has one engine and one place
+
+
 @pytest.fixture
 def records(place: str | Path) -> Iterator[Records]:
     found = Records(place)
@@ -177,10 +182,9 @@ def test_kill_9_anywhere(place: str | Path, records: Records, tmp_path: Path) ->
         assert len(words) - 201 <= kills  # only what was in hand
 
 
+@ON_POSTGRES
 def test_a_peer_takes_over(place: str | Path, records: Records, tmp_path: Path) -> None:
     """On PostgreSQL a worker that dies is replaced by another that runs already, after its heartbeat has stopped."""
-    if isinstance(place, Path):
-        pytest.skip("one engine on SQLite; the next one takes over, see above")
     records.add(Record(id="a", work="count"))
     first = start(place, tmp_path)
     assert first.stdout is not None
@@ -248,10 +252,9 @@ def test_what_fails_holds_up_nothing_else(place: str | Path, records: Records) -
         until(lambda: engine.failure is looked[0])
 
 
+@ON_POSTGRES
 def test_dead_places(records: Records, place: str | Path) -> None:
     """What another installation took and had not begun is free again; what it has files for waits for it."""
-    if isinstance(place, Path):
-        pytest.skip("a file has one place")
     records.add(Record(id="begun", work="w", place="there", bound=True, state=State.HANDED))
     records.add(Record(id="free", work="w", place="there", state=State.HANDED))
     with Engine(records, place, "here", Work(steps={"w": {"step": lambda _: None}})):

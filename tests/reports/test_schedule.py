@@ -186,7 +186,7 @@ def test_nothing_is_made_where_there_is_nothing_to_do(
     assert not (tmp_path / "data").exists()
     monkeypatch.setattr(runs, "FIRST_LOOK", 0.0)
     with Running(home, print, print) as running:
-        until(lambda: running._engine is not None)
+        until(lambda: running._worker is not None)
     assert (tmp_path / "data" / "runs.db").exists()
 
 

@@ -9,33 +9,30 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import threading
 import time
 from typing import TYPE_CHECKING
 
-from datapallas.errors import DataPallasError
+from datapallas.home.background import LOOK, Background
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
     from datapallas.home import Home
-    from datapallas.outbox.runs.engine import Engine
 
 LEASE = 15.0
 """Seconds after which a machine of a fleet that said nothing is dead."""
 FIRST_LOOK = 60.0
 """Seconds after which it begins in a home that has no reports: sign-ins want to be kept alive."""
-_LOOK = 1.0  # seconds between two looks whether there is something to do, or whether our turn has come
-_AGAIN = 60.0
-_END = 30.0
 
 
-class Running:
+class Running(Background):
     """Used with `with`. `tell` is told once about each failure that stops the engine, `log` a line of what happens.
 
     With `schedules` off it only does what was asked for: for a command that waits for its own run.
     """
+
+    busy = "lock-busy"
 
     def __init__(
         self,
@@ -46,47 +43,15 @@ class Running:
         schedules: bool = True,
         lease: float = LEASE,
     ) -> None:
-        self._home, self._tell, self._log = home, tell, log
+        super().__init__("runs-home", tell)
+        self._home, self._log = home, log
         self._schedules, self._lease = schedules, lease
-        self._ended = threading.Event()
-        self._engine: Engine | None = None
         self._begun = time.monotonic()
-        self._thread = threading.Thread(target=self._work, name="runs-home", daemon=True)
 
     def __enter__(self) -> Self:
         # DBOS imports it in our thread; while it is being imported, SQL of any other thread would fail.
         importlib.import_module("sqlalchemy.orm")
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._thread.join(_END)
-
-    def stop(self) -> None:
-        """Ask it to end; returns at once."""
-        self._ended.set()
-        engine = self._engine
-        if engine is not None:
-            engine.stop()
-
-    def _work(self) -> None:
-        told = ""
-        while not self._ended.is_set():
-            if not self._there():
-                self._ended.wait(_LOOK)
-                continue
-            try:
-                self._run()
-            except Exception as error:  # noqa: BLE001 - told, and tried again: what was promised must not wait for ever
-                name = error.code if isinstance(error, DataPallasError) else type(error).__name__
-                if name == "lock-busy":  # another process does it
-                    self._ended.wait(_LOOK)
-                    continue
-                if name != told:
-                    told = name
-                    self._tell(error)
-                self._ended.wait(_AGAIN)
+        return super().__enter__()
 
     def _there(self) -> bool:
         """Something to do; nothing is imported before."""
@@ -118,12 +83,12 @@ class Running:
                 tell=reports.stopped,
             )
             with Engine(records, run_place.url(home), place, work, self._lease) as engine:
-                self._engine = chores.engine = engine
+                self._worker = chores.engine = engine
                 tidy(home, records)
                 try:
-                    while not self._ended.wait(_LOOK):
+                    while not self._ended.wait(LOOK):
                         if engine.failure is not None:
                             raise engine.failure
                     chores.ended.set()
                 finally:
-                    self._engine = chores.engine = None
+                    self._worker = chores.engine = None
