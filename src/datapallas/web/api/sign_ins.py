@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from fastapi import Depends, Response
 from pydantic import Field
 
-from datapallas.errors import UsageError
 from datapallas.home.sign_in_work import Stage
 from datapallas.home.sign_ins import SignInRequest
+from datapallas.oauth.client import oauth2_client
 from datapallas.oauth.clock import iso
 from datapallas.oauth.sign_in import Way
 from datapallas.web.api import drafts
@@ -136,13 +136,8 @@ def answer_sign_in(id: Id, body: Answer, parts: Parts, asking: Asking) -> SignIn
 
 def _offered(parts: Services, connection: Connection, body: SignInStart) -> None:
     """Raises UsageError for a password connection, Refused for a way that is not offered."""
+    oauth2_client(connection)
     found = offered(parts, connection, body.issuer)
-    if not found:
-        raise UsageError(
-            f"{connection.code} signs in with a password; there is no browser sign-in for it.",
-            code="no-oauth2",
-            connection=connection.code,
-        )
     if body.way not in found:
         detail = f"This connection can be signed in to here by: {', '.join(found)}."
         title = f"The way {body.way} is not offered"
