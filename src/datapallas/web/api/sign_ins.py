@@ -16,7 +16,7 @@ from datapallas.web.api import drafts
 from datapallas.web.api.connections import ends_sign_in, offered
 from datapallas.web.api.events import EventStream, LastSeen, events
 from datapallas.web.api.given import Answer, SignInStart
-from datapallas.web.api.parts import BASE, Code, Id, new_router, not_found
+from datapallas.web.api.parts import BASE, Code, Id, known, new_router
 from datapallas.web.api.shown import DiagnosisShown, Shown, diagnosis_of
 from datapallas.web.guard import needs
 from datapallas.web.problems import Code as ProblemCode
@@ -154,10 +154,7 @@ def _agreed(parts: Services, connection: Connection, body: SignInStart) -> None:
 
 
 def _found(parts: Services, asking: Who, id_: str) -> SignInWork:
-    work = parts.sign_ins.find(id_, asking.owner)
-    if work is None:
-        raise not_found(ProblemCode.UNKNOWN_SIGN_IN, "sign-in")
-    return work
+    return known(parts.sign_ins.find(id_, asking.owner), ProblemCode.UNKNOWN_SIGN_IN, "sign-in")
 
 
 def _now(work: SignInWork) -> SignInShown:
@@ -165,21 +162,11 @@ def _now(work: SignInWork) -> SignInShown:
 
 
 def _shown(work: SignInWork, version: int, state: SignInState) -> SignInShown:
-    return SignInShown(
+    return SignInShown.of(
+        state,
         id=work.id,
         version=version,
-        connection=state.connection,
-        stage=state.stage,
-        finished=state.finished,
-        way=state.way,
         provider=state.provider.value,
-        url=state.url,
-        redirect_uri=state.redirect_uri,
-        user_code=state.user_code,
-        verification_uri=state.verification_uri,
-        verification_uri_complete=state.verification_uri_complete,
         ends_at=iso(state.ends_at) if state.ends_at else "",
-        account=state.account,
-        notices=list(state.notices),
         problem=diagnosis_of(state.problem) if state.problem else None,
     )
