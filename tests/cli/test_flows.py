@@ -229,6 +229,9 @@ def test_no_desktop_and_no_terminal(headless: Shell) -> None:
     assert headless.call(*SIGN_IN, "--flow", "browser", "--seconds", "1").code == 77
     assert len(headless.person.opened) == 1
     assert headless.call(*SIGN_IN, "--no-browser", "--flow", "paste").code == 64
+    headless.call("connection", "create", "office", "--provider", "MICROSOFT", "--client-id", "123")
+    done = headless.call("oauth2", "sign-in", "--connection", "eml-office")
+    assert done.code == 77 and "Check client-id: A client id of Microsoft looks like" in done.err
 
 
 def test_a_tenant_that_forbids_device_codes(shell: Shell, sandbox: Sandbox) -> None:
