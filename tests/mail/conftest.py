@@ -87,7 +87,7 @@ class Stage:
         self._listening.close()
         self.hang_up()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
 
     def _start(self, work: object, *args: object) -> None:
@@ -216,7 +216,7 @@ class _Dialogue:
             self.stage.taken.append(Taken(self.sender, self.recipients, b"".join(self.chunks)))
         if self.stage.gate is not None:
             self.stage.waiting.set()
-            self.stage.gate.wait(5)
+            self.stage.gate.wait(60)
         if self.stage.die_after_body:
             self.stage.die_after_body -= 1
             raise Gone
