@@ -15,7 +15,7 @@ from datapallas.connection.model import Security
 from datapallas.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     from browser.served import Served
     from browser.visit import Visit
@@ -257,6 +257,34 @@ def test_a_well_known_server_fills_the_fields(visit: Visit, server: Served) -> N
     steps.field(page, "OAuth2 Provider").select_option("GOOGLE")
     expect(page.get_by_role("heading", name="At Google")).to_be_visible()
     steps.field(page, "OAuth2 Provider").select_option("NONE")
-    expect(page.get_by_text("Choose a provider to sign in without a stored password.")).to_be_visible()
     steps.tab(page, "SMTP")
     expect(steps.field(page, "User name")).to_be_visible()
+
+
+def test_what_is_done_while_the_form_is_filled_anew_stays(visit: Visit) -> None:
+    """A tab, a word, a choice and a fold, all while the server still fills the form in for a provider, are kept."""
+    held: list[Route] = []
+    page = visit.goto("/connections/new?kind=generic")
+    page.route("**/connections/form", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks it
+    steps.tab(page, "Advanced")
+    with page.expect_request("**/connections/form"):
+        steps.field(page, "OAuth2 Provider").select_option("GOOGLE")
+    steps.fill(page, scope="my own")
+    steps.tab(page, "SMTP")
+    steps.field(page, "Security").select_option("TLS")
+    steps.seldom(page)
+    steps.fill(page, connection_name="Outbox")
+    held.pop().continue_()
+    expect(page.get_by_text("Google signs you in on the")).to_be_visible()  # the form is new
+    name = steps.field(page, "Connection name")
+    expect(name).to_have_value("Outbox")
+    expect(name).to_be_focused()
+    page.keyboard.type(" 2")
+    expect(page.locator("#hint-name")).to_contain_text("eml-outbox-2")  # and what is typed is checked
+    expect(steps.field(page, "Security")).to_have_value("TLS")
+    expect(steps.field(page, "Certificate authority")).to_be_visible()
+    expect(page.get_by_role("tab", name="SMTP")).to_have_attribute("aria-selected", "true")
+    steps.tab(page, "Advanced")
+    expect(page.get_by_role("heading", name="At Google")).to_be_visible()
+    steps.seldom(page)
+    expect(steps.field(page, "Scope")).to_have_value("my own")

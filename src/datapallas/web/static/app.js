@@ -49,7 +49,7 @@ function showTab(tab, { focus = false } = {}) {
     other.tabIndex = chosen ? 0 : -1;
     byId(other.getAttribute("aria-controls")).hidden = !chosen;
   }
-  byId("tab").value = tab.dataset.name; // so that a form that is filled anew opens on it
+  byId("tab").value = tab.dataset.name; // so that the form is filled anew for it
   if (focus) tab.focus();
 }
 
@@ -214,6 +214,32 @@ document.addEventListener("input", (event) => {
     if (!row.hidden) shown += 1;
   }
   byId("filter-found").textContent = words.length ? `${shown} found` : "";
+});
+
+// ---- A form that is filled anew keeps what was done while it was on its way: text, choices, the tab, open folds
+let meanwhile = null;
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { target, shouldSwap, requestConfig } = event.detail;
+  if (target.id !== "editor-body" || !shouldSwap) return;
+  const asked = requestConfig.formData;
+  const changed = every("[name]", target).filter((one) => asked.has(one.name) && asked.get(one.name) !== one.value);
+  meanwhile = { changed, open: every("details[open][id]", target), at: document.activeElement };
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (!meanwhile || event.detail.target.id !== "editor-body") return;
+  const { changed, open, at } = meanwhile;
+  meanwhile = null;
+  for (const old of changed) {
+    const fresh = event.detail.target.querySelector(`[name="${old.name}"]`);
+    if (!fresh || (old.options && !Array.from(fresh.options).some((one) => one.value === old.value))) continue;
+    fresh.value = old.value;
+  }
+  for (const fold of open) if (byId(fold.id)) byId(fold.id).open = true;
+  showTab(document.querySelector('[role="tab"][aria-selected="true"]'));
+  const focused = at.id && byId(at.id); // htmx cannot focus what was hidden a moment ago
+  if (!focused) return;
+  focused.focus({ preventScroll: true });
+  if (at.selectionEnd) focused.setSelectionRange(at.selectionStart, at.selectionEnd);
 });
 
 // ---- A choice that draws the form anew is its own request; it is not checked beside that
