@@ -49,7 +49,7 @@ function showTab(tab, { focus = false } = {}) {
     other.tabIndex = chosen ? 0 : -1;
     byId(other.getAttribute("aria-controls")).hidden = !chosen;
   }
-  byId("tab").value = tab.dataset.name; // so that the form is filled anew for it
+  if (byId("tab")) byId("tab").value = tab.dataset.name; // so that the form is filled anew for it
   if (focus) tab.focus();
 }
 
@@ -242,6 +242,18 @@ document.addEventListener("htmx:afterSwap", (event) => {
   if (at.selectionEnd) focused.setSelectionRange(at.selectionStart, at.selectionEnd);
 });
 
+// ---- While a button of the mouse is down, what nobody asked for does not move what it is on: the press would be lost
+let down = -Infinity; // since when; one whose end was never told, in a menu of the system's, ends after ten seconds
+document.addEventListener("pointerdown", () => { down = performance.now(); }, true);
+for (const up of ["pointerup", "pointercancel", "contextmenu"]) document.addEventListener(up, () => { down = -Infinity; }, true);
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  const { elt } = event.detail;
+  const check = elt.id === "editor-body";
+  if (performance.now() - down > 10_000 || !(check || elt.matches('[hx-trigger^="every"]'))) return;
+  event.preventDefault();
+  if (check) setTimeout(() => htmx.trigger(elt, "change"), 100); // asked again; what polls asks again by itself
+});
+
 // ---- A choice that draws the form anew is its own request; it is not checked beside that
 
 document.addEventListener("htmx:beforeRequest", (event) => {
@@ -249,6 +261,12 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.detail.elt.id !== "editor-body") return;
   const saving = byId("editor").classList.contains("htmx-request"); // its answer says everything a check would
   if (saving || chosen?.matches?.("select[hx-post]")) event.preventDefault();
+});
+
+// ---- A report's fields and its source are one text: what was typed last is right, whichever tab is shown by then
+document.addEventListener("input", (event) => {
+  const panel = byId("typed-in") && event.target.closest("#panel-report, #panel-source");
+  if (panel) byId("typed-in").value = panel.id.replace("panel-", "");
 });
 
 // ---- What was typed and not saved is not lost without a question
