@@ -69,14 +69,14 @@ class Served:
             assert self.process.poll() is None, err.read_text()
             return "\n}" in out.read_text()
 
-        wait_for(ready, "the page to be served", 30)
+        wait_for(ready, "the page to be served", 60)
         self.told = json.loads(out.read_text())
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Kill it, as a power cut would; or ask it to end."""
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(20)
+            self.process.wait(60)
             self.process = None
 
     def port(self) -> str:

@@ -12,12 +12,12 @@ from playwright.sync_api import expect
 from browser import steps
 from browser.steps import Person
 from browser.test_sign_ins import changed, device_page, waiting
-from datapallas.connection.model import Provider
+from datapallas.connection.model import Provider, Security
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     from browser.served import Served
     from browser.visit import Visit
@@ -232,3 +232,33 @@ def test_states_are_read_without_colour(visit: Visit, server: Served, sandbox: S
     page = visit.goto("/connections")
     words = [steps.row(page, server.stored(code).name).locator(".state").inner_text() for code in codes]
     assert all(words) and len(set(words)) == len(words)
+
+
+def test_hands_that_are_faster_than_the_page(visit: Visit, server: Served, sandbox: Sandbox) -> None:
+    """What is typed and pressed while the page's scripts are still on their way counts, and goes into no address."""
+    held: list[Route] = []
+    page = visit.page
+    page.route("**/static/htmx.min.js*", lambda route: held.append(route), times=1)  # noqa: PLW0108
+    page.goto(f"{server.origin}/connections/new?kind=password", wait_until="commit")
+    smtp = sandbox.server(Security.TLS)
+    steps.fill(page, connection_name="Fast", from_address=steps.ALICE, host=smtp.host, port=smtp.port)
+    steps.fill(page, user_name=steps.ALICE, password="typed before anything is ready")
+    steps.field(page, "Security").select_option("TLS")
+    page.get_by_role("button", name="Save").click()
+    expect(page).to_have_url(f"{server.origin}/connections/new?kind=password")
+    held.pop().continue_()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    assert server.stored("eml-fast").server.port == smtp.port
+
+
+def test_what_one_types_early_is_checked(visit: Visit) -> None:
+    """What was typed before the page was ready is checked as soon as it is, without another letter."""
+    held: list[Route] = []
+    page = visit.page
+    page.route("**/static/htmx.min.js*", lambda route: held.append(route), times=1)  # noqa: PLW0108
+    page.goto(f"{visit.origin}/connections/new?kind=microsoft", wait_until="commit")
+    steps.fill(page, port="lots")
+    steps.tab(page, "Advanced")
+    held.pop().continue_()
+    expect(page.locator("#says-port")).not_to_be_empty()
+    expect(page.get_by_role("tabpanel", name="Advanced")).to_be_visible()

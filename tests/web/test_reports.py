@@ -176,7 +176,9 @@ def test_a_broken_report_is_shown_and_can_be_mended(public: Page, reports: Repor
     mended = (
         '[rows]\nfile = "invoices.csv"\n[email]\nto = "{{ email }}"\nsubject = "Hi"\ntext = "email.txt"\n'
     )
-    answer = post(admin, "/reports/invoices/save", source=mended, tab="source", seen__report_toml=seen[1])
+    answer = post(
+        admin, "/reports/invoices/save", source=mended, **{"typed-in": "source"}, seen__report_toml=seen[1]
+    )
     assert answer.headers["hx-redirect"]
     assert reports.load("invoices").email.subject == "Hi"
 
@@ -205,7 +207,9 @@ def test_secrets_of_a_report_never_reach_the_page(public: Page, reports: Reports
     assert source is not None
     assert seen is not None
     typed = html.unescape(source[1])
-    answer = post(admin, "/reports/invoices/save", source=typed, tab="source", seen__report_toml=seen[1])
+    answer = post(
+        admin, "/reports/invoices/save", source=typed, **{"typed-in": "source"}, seen__report_toml=seen[1]
+    )
     assert answer.headers.get("hx-redirect"), answer.text
     assert reports.text("invoices") == text
 
@@ -226,7 +230,9 @@ def test_everything_foreign_is_shown_as_text(public: Page, reports: Reports) -> 
     admin = public.entered(Role.ADMIN)
     pages = [admin.ask("GET", path) for path in ("/reports", "/reports/invoices", "/reports/invoices/run")]
     pages.append(post(admin, "/reports/invoices/preview"))
-    pages.append(post(admin, "/reports/invoices/check", source=reports.text("invoices"), tab="source"))
+    pages.append(
+        post(admin, "/reports/invoices/check", source=reports.text("invoices"), **{"typed-in": "source"})
+    )
     pages.append(post(admin, "/reports/invoices/looks", what="check"))
     look = re.search(r"/looks/([\w-]+)", pages[-1].text)
     assert look is not None
