@@ -12,6 +12,7 @@ from fastapi import Form as Field
 from datapallas.connection.codes import MAX_CODE, PREFIX, kebab
 from datapallas.diagnosis.explain import explain
 from datapallas.errors import DataPallasError, UsageError
+from datapallas.home.report_counts import Counts
 from datapallas.outbox.runs import cron
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import go, page
@@ -59,7 +60,6 @@ SAID = {
 }
 """What a page may say when it opens, by the word in its address."""
 COLOURS = {"done": "good", "stopped": "bad", "cancelled": "calm"}
-FATES = ("accepted", "refused", "unknown", "parked", "deferred", "queued")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,21 +104,13 @@ class RunView:
     @property
     def counts(self) -> str:
         """What became of its recipients, in words."""
-        found: dict[str, int] = self.record.facts.get("outcomes") or {}
-        words = [f"{found[fate]:,} {fate}" for fate in FATES if found.get(fate)]
-        failed = int(self.record.facts.get("failed", 0))
-        words += [f"{failed:,} not sent"] if failed else []
-        return ", ".join(words)
+        return Counts.of(self.record.facts).words
 
     @property
     def colour(self) -> str:
         """good, calm, warn or bad."""
-        found: dict[str, int] = self.record.facts.get("outcomes") or {}
         colour = COLOURS.get(self.record.state.value, "calm")
-        troubled = self.record.facts.get("failed") or any(
-            n for fate, n in found.items() if n and fate != "accepted"
-        )
-        return "warn" if colour == "good" and troubled else colour
+        return "warn" if colour == "good" and not Counts.of(self.record.facts).good else colour
 
     @property
     def problem(self) -> str:
