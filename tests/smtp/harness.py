@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import select
 import socket
 import threading
 from typing import TYPE_CHECKING, Any, Self
@@ -195,6 +196,10 @@ class Peer:
             raise Gone
         self.heard += data
         self._rest += data
+
+    def more(self, seconds: float) -> bool:
+        """Say whether the client has said something, or says it in this time."""
+        return bool(self._rest or select.select([self.sock], [], [], seconds)[0])
 
     def wait_for_the_end(self) -> bytes:
         """Give what came that no script read, until the client closes."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from datapallas.smtp.body import Octets
     from datapallas.smtp.client import Conversation
+    from datapallas.smtp.reply import Reply
 
 Told = Sent | DataPallasError
 
@@ -47,12 +48,11 @@ class Weather:
     """What the server is like.
 
     Attributes:
-        keeps: a message that failed leaves its transaction open: the next MAIL is "nested", and its recipients are
+        keeps: a message that failed after BDAT leaves its transaction open: the next MAIL is "nested", and its recipients are
             added, until RSET.
         dies: it takes so many texts, and vanishes before it answers the last of them.
         leaves: it answers the MAIL of this message with 421, and closes; or goes on, if `stays`.
         cuts: how many octets of its replies arrive together, in turn.
-        taken: at which share of a write the connection broke, from its `dies` on.
     """
 
     keeps: bool = False
@@ -74,6 +74,7 @@ class Town:
         self.replies = b""
         self.gone = False
         self.texts = 0
+        self.met = 0  # envelopes
         self.taken: dict[int, tuple[int, list[str]]] = {}  # text -> sender and recipients
 
     def hear(self, octets: bytes) -> None:
@@ -102,6 +103,7 @@ class Town:
 
     def _mail(self, argument: str) -> None:
         number = int(argument.split("@", maxsplit=1)[0].removeprefix("FROM:<s"))
+        self.met = number + 1
         if number == self._weather.leaves:
             self._say(421, f"mail {number}")
             self.gone = not self._weather.stays
@@ -158,7 +160,7 @@ class Town:
             self.gone = True
             return
         self._say(code, f"final {number}")
-        if code == 250 or not self._weather.keeps:
+        if code == 250 or not (self._weather.keeps and self._weather.chunking):
             self._sender, self._people = -1, []
 
 
@@ -197,7 +199,7 @@ class Way:
         except StopIteration:
             pass
 
-    def _exchange(self, step: Exchange) -> list[object]:  # type: ignore[override]
+    def _exchange(self, step: Exchange) -> list[Reply]:
         self.exchanges += 1
         inbox, town = self.inbox, self.town
         inbox.due += step.asks
@@ -212,7 +214,7 @@ class Way:
             self._deliver()
         if inbox.broken is not None and self.client.lost is None:
             self.client.lost = Lost(inbox.broken, written=True)
-        return inbox.all() if step.rest else inbox.take(step.replies)  # type: ignore[return-value]
+        return inbox.all() if step.rest else inbox.take(step.replies)
 
     def _deliver(self) -> None:
         cut = self._weather.cuts[self._at % len(self._weather.cuts)]
@@ -225,7 +227,7 @@ class Way:
             self.inbox.broken = closed()
 
     def _watch(self) -> None:
-        flying = [plan.size + 2 for plan in self._plans[len(self.told) : self.begun]]
+        flying = [plan.size + 2 for plan in self._plans[len(self.told) : self.town.met]]
         self.most = max(self.most, len(flying))
         if len(flying) > 1:
             self.heaviest = max(self.heaviest, sum(flying))

@@ -88,12 +88,15 @@ class Pipeline:
         """Send all; see `pipeline`."""
         client = self._client
         while not (client.closed or client.midway):
-            parcel = self._source.peek()
-            if parcel is None and not self._flights:
-                break
-            if self._flights or (parcel is not None and self._joins(parcel)):
+            if self._flights:
                 yield from self._turn()
-            elif parcel is not None and self._apart(parcel):
+                continue
+            parcel = self._source.peek()
+            if parcel is None:
+                break
+            if self._joins(parcel):
+                yield from self._turn()
+            elif self._apart(parcel):
                 yield from texts(client, self._source, self._told, self._apart)
             else:
                 yield from self._alone(self._source.take())

@@ -108,7 +108,7 @@ def _begin(client: Client, source: Source, fits: Callable[[Parcel], bool]) -> _O
         source.fail(problem)
         return None
     said = (command.MAIL, *[command.RCPT] * len(recipients), command.DATA)
-    if client.state not in {State.READY, State.TEXT}:  # what a refusal left behind; a text leaves nothing
+    if client.state is not State.READY:  # what a refusal, or the text that goes before, leaves behind
         head, said = "RSET\r\n" + head, (command.RSET, *said)
     client.tell(head)
     return _Open(head.encode(), said, text)
