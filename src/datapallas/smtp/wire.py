@@ -41,11 +41,12 @@ class Wire:
 
     Attributes:
         writes: how often octets were handed to the system.
+        taken: octets the system took since somebody set it to 0.
         loopback: True when the other end is this machine.
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        self.writes = 0
+        self.writes = self.taken = 0
         peer = str(sock.getpeername()[0])
         self.loopback = peer == "::1" or peer.startswith(("127.", "::ffff:127."))
         self._buffer = memoryview(bytearray(_BUFFER))
@@ -139,6 +140,7 @@ class Wire:
                     raise
                 sent = 0
             self.writes += 1
+            self.taken += sent
             if sent == len(octets):
                 return
             octets = memoryview(octets)[sent:]
@@ -159,6 +161,7 @@ class Wire:
                     raise TimeoutError from None
                 continue
             self.writes += 1
+            self.taken += sent
             rest = rest[sent:]
             until = time.monotonic() + seconds
 
