@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datapallas.outbox import courier as couriers
 from datapallas.outbox import pacing, tables
 from datapallas.outbox.accept import Job, accept
 from datapallas.outbox.courier import Courier
@@ -21,6 +22,8 @@ from outbox.office import CODE, items
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from datapallas.outbox.database import Database
     from mail.conftest import Stage
@@ -114,3 +117,39 @@ def test_postgresql_restarts_under_a_courier(
     seen = collections.Counter(mail.recipients[0] for mail in stage.taken)
     doubted = sum(1 for row in look.rows(database, tables.messages) if row.doubts)
     assert len(seen) == 300 and len(stage.taken) - 300 <= doubted <= 3 * pacing.WINDOW
+
+
+def test_a_session_that_hangs_keeps_no_other_waiting(
+    server: Postgres,
+    opened: Callable[..., Database],
+    office: Office,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The database was away, and one mail server owes its answer still: the courier goes on with everything else."""
+    monkeypatch.setattr(
+        couriers, "END_SECONDS", 600.0
+    )  # whoever waits for that session first, waits for long
+    database = opened(server.new())
+    office.limit = Limits(sessions=2)
+    stage.gate = threading.Event()
+    accept(database, Job(connection=CODE), items(1))
+    courier = Courier(database, office)
+    thread = threading.Thread(target=courier.drain, kwargs={"forever": True}, daemon=True)
+    thread.start()
+    assert stage.waiting.wait(60)
+    gate, stage.gate = stage.gate, None
+    server.stop()
+    server.start()
+    accept(database, Job(connection=CODE), items(20, first=1))
+    until = time.monotonic() + 120
+    while look.counts(database).get("accepted") != 20:
+        assert thread.is_alive() and time.monotonic() < until, look.counts(database)
+        time.sleep(0.05)
+    gate.set()
+    while not look.all_accepted(database, 21):
+        assert thread.is_alive() and time.monotonic() < until + 60, look.counts(database)
+        time.sleep(0.05)
+    courier.stop()
+    thread.join(60)
+    assert not thread.is_alive() and len(stage.taken) == 21  # it was not sent twice
