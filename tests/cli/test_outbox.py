@@ -240,7 +240,7 @@ def test_what_the_server_puts_off(shell: Shell) -> None:
     status = shell.call("outbox", "status")
     assert "1 recipient waits;" in status.out and "No worker is running" in status.err
     with shell.start("outbox", "run") as running:
-        assert running.stderr and "1 message was put off by the server" in running.stderr.readline()
+        assert running.stderr and "1 message was put off; the next try is in" in running.stderr.readline()
         assert "Ctrl-C" in running.stderr.readline()
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=20)
