@@ -62,7 +62,7 @@ def test_a_worker_sends_what_comes(
     assert listed(shell) == ["worker running"]
     assert str(worker.pid) in shell.call("outbox", "workers").out
     worker.send_signal(signal.SIGTERM)
-    out, err = worker.communicate(timeout=30)
+    out, err = worker.communicate(timeout=60)
     assert worker.returncode == 0 and '"ok": true' in out and "has ended" in err
     assert listed(shell) == ["worker ended"]
 

@@ -54,7 +54,7 @@ def emails(home: Home) -> Iterator[TestEmails]:
     emails.close()
 
 
-def ended(work: TestWork, seconds: float = 20) -> TestState:
+def ended(work: TestWork, seconds: float = 60) -> TestState:
     """The last state."""
     version, state = work.now()
     while not state.finished:
@@ -313,7 +313,7 @@ def test_cancelled_while_the_server_thinks(emails: TestEmails, home: Home, sandb
     work = emails.start(home.folder.load(CODE), owner="me")
     running(work, Step.SIGN_IN)
     work.cancel()
-    work.join(10)
+    work.join(60)
     state = work.now()[1]
     assert state.finished and state.outcome == "cancelled" and state.problem is None
     assert state.step(Step.SIGN_IN).mark is Mark.SKIPPED and state.step(Step.SEND).mark is Mark.WAITING

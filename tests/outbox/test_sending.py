@@ -208,11 +208,11 @@ def test_no_more_sessions_than_allowed(database: Database, office: Office, stage
     threads = [threading.Thread(target=courier.drain) for courier in couriers]
     for thread in threads:
         thread.start()
-    assert stage.waiting.wait(10)
+    assert stage.waiting.wait(60)
     time.sleep(1.0)  # as long as two more sessions would need to be opened
     stage.gate.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert look.all_accepted(database, 30)
     assert stage.most_open <= 2
 

@@ -210,8 +210,8 @@ def test_a_stream_ends_with_the_server(tmp_path: Path, sandbox: Sandbox) -> None
         reader = threading.Thread(target=lambda: heard.extend(event.data["stage"] for event in events))
         reader.start()
         begun = time.monotonic()
-    assert time.monotonic() - begun < 10
-    reader.join(20)
+    assert time.monotonic() - begun < 60
+    reader.join(60)
     assert heard == ["cancelled"]
 
 
