@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -190,6 +191,7 @@ def test_a_peer_takes_over(place: str | Path, records: Records, tmp_path: Path) 
     assert first.stdout is not None
     first.stdout.readline()
     until(lambda: records.load("a").facts.get("at", 0) > 5)
+    first.send_signal(signal.SIGSTOP)  # it is not to end before the other one runs
     second = start(place, tmp_path)
     assert second.stdout is not None
     second.stdout.readline()
