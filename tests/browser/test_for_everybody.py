@@ -201,6 +201,17 @@ def test_the_keyboard_does_everything(visit: Visit, server: Served, sandbox: San
     expect(page.get_by_text("Accepted: 250")).to_be_visible()
 
 
+def test_a_check_takes_the_focus_from_nothing(visit: Visit, server: Served, sandbox: Sandbox) -> None:
+    """Whoever goes on by keyboard right after typing stays where they are when what they typed is checked."""
+    page = visit.goto(f"/connections/{server.add(sandbox.connection())}")
+    button = steps.sign_in_button(page)
+    answered = steps.answered(page)
+    steps.fill(page, scope="smtp openid email")
+    button.focus()
+    answered()
+    expect(button).to_be_focused()
+
+
 def test_menus_and_questions_by_keyboard(visit: Visit, server: Served, sandbox: Sandbox) -> None:
     """A menu opens with Enter and closes with Escape; a question can be left with Escape, and the focus comes back."""
     code = server.add(sandbox.connection())
