@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from datapallas.connection.file_store import FileStore
 from datapallas.home import Home
-from strangers.process import wait_for
+from strangers.process import free_ports, wait_for
 from web.command import command, run
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ def served(folder: Path, *words: str) -> Iterator[Served]:
     """A server over an empty home in `folder`, until the block ends."""
     (folder / "home").mkdir(exist_ok=True)
     (folder / "log").mkdir()
-    server = Served(folder / "home", words or ("--port", "0"), folder / "log")
+    # A port that no client is given while the server is killed and starts again.
+    server = Served(folder / "home", words or ("--port", str(free_ports(1)[0])), folder / "log")
     try:
         server.start()
         yield server

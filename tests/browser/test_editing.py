@@ -291,10 +291,6 @@ def test_what_is_done_while_the_form_is_filled_anew_stays(visit: Visit) -> None:
     expect(steps.field(page, "Scope")).to_have_value("my own")
 
 
-_ANSWERED = """() => { window.answered = new Promise((done) =>
-  document.addEventListener("htmx:afterRequest", () => done(), {once: true})); }"""
-
-
 def test_a_press_right_after_typing_is_not_lost(visit: Visit, server: Served, sandbox: Sandbox) -> None:
     """What was typed is checked while the mouse is down: nothing moves under it, and the check is made up."""
     page = visit.goto(f"/connections/{server.add(sandbox.connection())}")
@@ -305,13 +301,13 @@ def test_a_press_right_after_typing_is_not_lost(visit: Visit, server: Served, sa
         """Type, go to the place, press, and let the answer to what was typed come; what is said of it then."""
         held: list[Route] = []
         page.route("**/connections/check", lambda route: held.append(route), times=1)  # noqa: PLW0108
-        page.evaluate(_ANSWERED)
+        answered = steps.answered(page)
         with page.expect_request("**/connections/check"):
             steps.field(page, "Token URL").fill(typed)
         place.hover()
         page.mouse.down()
         held.pop().continue_()
-        page.evaluate("() => window.answered")
+        answered()
         return says.inner_text()
 
     assert press(page.get_by_role("heading", level=1), "nonsense") == ""

@@ -237,7 +237,7 @@ def test_everything_foreign_is_shown_as_text(public: Page, reports: Reports) -> 
     look = re.search(r"/looks/([\w-]+)", pages[-1].text)
     assert look is not None
     wait_for(
-        lambda: "was checked" in admin.ask("GET", f"/looks/{look[1]}").text, "the list to be checked", 30
+        lambda: "was checked" in admin.ask("GET", f"/looks/{look[1]}").text, "the list to be checked", 60
     )
     pages.append(admin.ask("GET", f"/looks/{look[1]}"))
     assert "says error" in pages[-1].text

@@ -25,6 +25,7 @@ from datapallas.web.address import Wanted, take
 from datapallas.web.guard import needs
 from datapallas.web.services import Mode
 from datapallas.web.who import Role
+from strangers.process import free_ports
 from web.command import run, started, with_tls
 from web.page import PASSWORD, served
 
@@ -67,9 +68,9 @@ def test_the_page_is_served_and_opened_by_the_link(environ: dict[str, str]) -> N
 
 def test_a_killed_server_is_not_believed_to_run(environ: dict[str, str]) -> None:
     """After kill -9 the next `serve` starts, with the sessions of the one before."""
-    with started(environ, "--port", "0") as page:
+    port = str(free_ports(1)[0])
+    with started(environ, "--port", port) as page:
         cookie = page.get(page.told["link"]).headers["set-cookie"].partition(";")[0]
-        port = page.told["url"].rpartition(":")[2]
         page.process.kill()
         page.process.wait(60)
         assert (
