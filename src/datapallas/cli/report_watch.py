@@ -147,6 +147,7 @@ def exit_code(progress: Progress) -> int:
 
 def say_summary(runs: ReportRuns, progress: Progress) -> None:
     """The counts, and where the failures are."""
+    from datapallas.home.report_past import explained
     from datapallas.home.report_runs import over
 
     record = progress.record
@@ -162,10 +163,8 @@ def say_summary(runs: ReportRuns, progress: Progress) -> None:
     mailbox = progress.mailbox
     if progress.open and mailbox is not None and mailbox.pause:
         say(f"{mailbox.code} is paused ({mailbox.pause}); `datapallas outbox status` says why.")
-    if record.problem is not None:
-        from datapallas.diagnosis.explain import explain
-
-        note(plain(explain(record.problem, {"run": record.id}).render()))
+    if (stopped := explained(record)) is not None:
+        note(plain(stopped.render()))
 
 
 def _say_problems(runs: ReportRuns, record: Record) -> None:
