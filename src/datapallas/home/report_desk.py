@@ -6,6 +6,7 @@ Must stay true: looking at reports that never ran makes no database.
 from __future__ import annotations
 
 import collections
+import dataclasses
 import os
 import threading
 import time
@@ -127,6 +128,12 @@ class ReportDesk:
         """
         from datapallas.reports import workbench
 
+        if draft.password is not None:
+            from datapallas.reports.sealing import with_sealed
+
+            draft = dataclasses.replace(
+                draft, text=with_sealed(self.reports, code, draft.text, draft.password), password=None
+            )
         with workbench.laid_out(self.reports.folder(code), self.previews.place, draft) as laid:
             laid.usable()
         for name, text in draft.files.items():
