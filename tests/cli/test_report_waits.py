@@ -160,3 +160,21 @@ def test_of_chosen_recipients_the_others_do_not_matter(shell: Shell) -> None:
     bad = shell.call("report", "run", "st", "--only", "3", "--yes")
     assert bad.code == 65 and "none is called '10099'" in bad.out
     assert shell.call("report", "run", "st", "--only", "77", "--yes").code == 64
+
+
+def test_a_mailbox_that_waits_for_a_persons_word_says_the_word(shell: Shell, sandbox: Sandbox) -> None:
+    """Where a provider does not let a sender send, run, job and outbox each name the command that ends the pause."""
+    shell.signed_in()
+    assert shell.call("report", "new", "letters").code == 0
+    refusal = "550 5.7.60 SMTP; Client does not have permissions to send as this sender"
+    sandbox.faults.next("mail", refusal, times=0)
+    done = shell.call("report", "run", "letters", "--yes")
+    command = "datapallas outbox resume eml-sandbox"
+    assert done.code and command in done.err and "SendAs" in done.err
+    run = shell.call("report", "history", "--json").json["runs"][0]["run"]
+    assert f"`{command}`: nothing tries again before that" in shell.call("job", "show", run).err
+    assert command in shell.call("outbox", "status").err
+    sandbox.faults.clear()
+    assert shell.call("outbox", "resume", "eml-sandbox").code == 0
+    assert shell.call("report", "resume", run).code == 0
+    assert "outbox resume" not in shell.call("job", "show", run).err

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from datapallas.cli.options import current_home, for_this_home
 from datapallas.cli.output import note, plain, say
 from datapallas.errors import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL, EX_UNAVAILABLE
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from datapallas.home.report_runs import Progress, ReportRuns
+    from datapallas.outbox.overview import MailboxLine
     from datapallas.outbox.runs.records import Record
 
 _WIDTH = 24
@@ -147,6 +149,7 @@ def exit_code(progress: Progress) -> int:
 
 def say_summary(runs: ReportRuns, progress: Progress) -> None:
     """The counts, and where the failures are."""
+    from datapallas.home.report_past import explained
     from datapallas.home.report_runs import over
 
     record = progress.record
@@ -161,11 +164,23 @@ def say_summary(runs: ReportRuns, progress: Progress) -> None:
         say(f"Its job is paused; to let it go on: datapallas job resume {record.id}")
     mailbox = progress.mailbox
     if progress.open and mailbox is not None and mailbox.pause:
-        say(f"{mailbox.code} is paused ({mailbox.pause}); `datapallas outbox status` says why.")
-    if record.problem is not None:
-        from datapallas.diagnosis.explain import explain
+        _say_pause(mailbox)
+    if (stopped := explained(record)) is not None:
+        note(plain(stopped.render()))
 
-        note(plain(explain(record.problem, {"run": record.id}).render()))
+
+def _say_pause(mailbox: MailboxLine) -> None:
+    """Why nothing more of it is sent, and what lets it go on."""
+    from datapallas.diagnosis.explain import explain, until_resumed
+    from datapallas.outbox.verdict import UNTIL_RESUMED
+
+    command = for_this_home(f"outbox resume {mailbox.code}")
+    if mailbox.problem is None:
+        say(f"{mailbox.code} is paused ({mailbox.pause}). It goes on with `{command}`.")
+        return
+    say(f"{mailbox.code} is paused ({mailbox.pause}).")
+    found = explain(mailbox.problem, current_home().facts(mailbox.code))
+    note(plain((until_resumed(found, command) if mailbox.pause in UNTIL_RESUMED else found).render()))
 
 
 def _say_problems(runs: ReportRuns, record: Record) -> None:

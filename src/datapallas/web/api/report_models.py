@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from datapallas.diagnosis.explain import explain
 from datapallas.home.report_counts import Counts
+from datapallas.home.report_past import explained
 from datapallas.oauth.clock import iso
 from datapallas.reports.model import Problem
 from datapallas.web.api.given import Given
@@ -240,7 +241,7 @@ def run_shown(record: Record, progress: Progress | None = None) -> RunShown:
         left_out=Counts.of(facts).left_out,
         waits=progress.waiting.why if progress is not None else "",
         outcomes=dict(progress.outcomes if progress is not None else facts.get("outcomes") or {}),
-        problem=diagnosis_of(explain(record.problem)) if record.problem is not None else None,
+        problem=diagnosis_of(stopped) if (stopped := explained(record)) is not None else None,
     )
 
 

@@ -13,6 +13,7 @@ from datapallas.connection.codes import MAX_CODE, PREFIX, kebab
 from datapallas.diagnosis.explain import explain
 from datapallas.errors import DataPallasError, UsageError
 from datapallas.home.report_counts import Counts
+from datapallas.home.report_past import explained
 from datapallas.outbox.runs import cron
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import go, page
@@ -113,9 +114,14 @@ class RunView:
         return "warn" if colour == "good" and not Counts.of(self.record.facts).good else colour
 
     @property
-    def problem(self) -> str:
-        """What stopped it; empty when nothing did."""
+    def why(self) -> str:
+        """What stopped it, as it was said; empty when nothing did."""
         return self.record.problem.message if self.record.problem else ""
+
+    @property
+    def problem(self) -> Diagnosis | None:
+        """What stopped it, explained; None when nothing did."""
+        return explained(self.record)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,6 +138,18 @@ class ReportLine:
     def run(self) -> RunView | None:
         """Its last run."""
         return RunView(self.line.last, self.now) if self.line.last is not None else None
+
+    @property
+    def by_itself(self) -> RunView | None:
+        """Its last run by schedule, where another one came after it."""
+        found = next(iter(self.line.past.scheduled), None)
+        return RunView(found, self.now) if found is not None and found is not self.line.last else None
+
+    @property
+    def trouble(self) -> RunView | None:
+        """The last run that was no test, when a person should look at it."""
+        found = self.line.past.trouble
+        return RunView(found, self.now) if found is not None else None
 
     @property
     def source(self) -> str:
