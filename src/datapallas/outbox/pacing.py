@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 HORIZON = 5.0
 """Seconds of sending that one claim reserves: short, so that an urgent message is not behind many."""
-MOST = 100
-"""Messages of one claim."""
+MOST = 128
+"""Messages of one claim: so many windows (see WINDOW) that it costs little."""
 LATE = 0.1
 """Seconds behind a reserved moment from which it must be given back: late ones bunch up otherwise (measured). See `late`."""
 WINDOW = 32
