@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from datapallas.connection.model import Password, Transport
 from datapallas.errors import ConfigurationError, NotSignedIn
 from datapallas.smtp.body import Body
+from datapallas.smtp.parcels import BOUNDS
 from datapallas.smtp.sasl import BearerLogin, PasswordLogin
 
 if TYPE_CHECKING:
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 
 SESSIONS = 3
 """Sessions of one mailbox at a time: what Exchange Online allows (432 4.3.2 beyond)."""
-
-
-IN_FLIGHT = 16
-"""Messages unanswered at once where the server can."""
 
 
 class Letter(Body, Protocol):
@@ -161,7 +158,7 @@ class Options:
     sessions: int = SESSIONS
     deadlines: Deadlines | None = None
     local_name: str = ""
-    in_flight: int = IN_FLIGHT
+    in_flight: int = BOUNDS.messages
     caution: Caution | None = None
 
 
