@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from datapallas.smtp.target import Target
 
 _BUFFER = 16 * 1024  # one TLS record; replies are far smaller
-_STRETCH = 64 * 1024  # octets handed over at once: each must be taken within the deadline
+_STRETCH = 256 * 1024  # octets handed over at once: each must be taken within the deadline
 _LOOK_UP = 1.0  # seconds a write may block before we look whether the server waits for us to read
 _LEAST = 0.001  # seconds; zero would mean for ever
 
