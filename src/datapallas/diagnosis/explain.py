@@ -111,7 +111,11 @@ def explain_all(text: str, facts: Mapping[str, str] | None = None) -> list[Diagn
     named = [one for one in found if one[1] >= NAMED] or found
     first = {row.id: (row, raw) for row, _, raw in reversed(named)}
     order = list(dict.fromkeys(row.id for row, _, _ in named))
-    return [_diagnose(*first[one], facts or {}, whole=text) for one in order]
+    return [
+        # A correlation id that stands elsewhere in the text is Microsoft's.
+        _diagnose(row, raw, facts or {}, whole=text if len(order) == 1 or reading.provider_in(raw) else "")
+        for row, raw in (first[one] for one in order)
+    ]
 
 
 def _read(text: str) -> Iterator[tuple[Row, int, str]]:
