@@ -71,7 +71,7 @@ def test_the_owner_signs_in_by_pasting_and_sees_done(page: Page, sandbox: Sandbo
     box = owner.ask("POST", "/invited/sign-in?way=paste", content_type=FORM)
     assert box.status_code == 200
     work = page.services.sign_ins.all_of(CODE)[-1]
-    _, state = work.wait(1, 10)
+    _, state = work.wait(1, 60)
     (back,) = parse_qs(urlsplit(state.url).query)["redirect_uri"]
     ended = browse(state.url, login="alice@sandbox.example", stop_at=back)
     body = f"pasted={ended.url}".replace("&", "%26").replace("+", "%2B").encode()

@@ -94,6 +94,13 @@ def explain(error: BaseException | str, facts: Mapping[str, str] | None = None) 
     return diagnosis
 
 
+def until_resumed(diagnosis: Diagnosis, command: str) -> Diagnosis:
+    """The same where mail waits until somebody says that it may go on: the fix ends with how to say it."""
+    return dataclasses.replace(
+        diagnosis, fix=f"{diagnosis.fix} Then run `{command}`: nothing tries again before that."
+    )
+
+
 def explain_all(text: str, facts: Mapping[str, str] | None = None) -> list[Diagnosis]:
     """Every known thing in a pasted log, bounce or screenshot text, in the order it is met, each cause once.
 

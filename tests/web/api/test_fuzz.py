@@ -106,7 +106,7 @@ def test_every_answer_is_as_described(operation: Any, mode: GenerationMode, api:
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: schemathesis.Case[Any]) -> None:
         tame(case)
-        answer = case.call(base_url=f"http://127.0.0.1:{api.page.port}", headers=api.headers, timeout=20)
+        answer = case.call(base_url=f"http://127.0.0.1:{api.page.port}", headers=api.headers, timeout=60)
         case.validate_response(answer, checks=CHECKS)
         if answer.status_code >= 400:
             said = [answer.json()["detail"], *(one["sentence"] for one in answer.json().get("errors", ()))]

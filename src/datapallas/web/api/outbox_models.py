@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from datapallas.diagnosis.explain import explain
+from datapallas.diagnosis.explain import explain, until_resumed
 from datapallas.web.api.shown import DiagnosisShown, Shown, diagnosis_of
 
 if TYPE_CHECKING:
-    from datapallas.errors import DataPallasError
     from datapallas.outbox.overview import JobLine, MailboxLine, RecipientLine
     from datapallas.outbox.search import MessageView
 
@@ -148,7 +147,8 @@ class Mailboxes(Shown):
 
 def recipient_shown(line: RecipientLine) -> OutboxRecipientShown:
     """One recipient."""
-    return OutboxRecipientShown.of(line, problem=_explained(line.problem))
+    problem = diagnosis_of(explain(line.problem, {"job": line.job})) if line.problem is not None else None
+    return OutboxRecipientShown.of(line, problem=problem)
 
 
 def message_shown(view: MessageView) -> OutboxMessageShown:
@@ -168,8 +168,16 @@ def job_shown(line: JobLine) -> JobShown:
 def mailbox_shown(line: MailboxLine) -> MailboxShown:
     """One mailbox."""
     seconds = line.left.seconds if line.waiting else 0.0
-    return MailboxShown.of(line, connection=line.code, seconds_left=seconds, problem=_explained(line.problem))
+    return MailboxShown.of(line, connection=line.code, seconds_left=seconds, problem=_of_mailbox(line))
 
 
-def _explained(problem: DataPallasError | None) -> DiagnosisShown | None:
-    return diagnosis_of(explain(problem)) if problem is not None else None
+def _of_mailbox(line: MailboxLine) -> DiagnosisShown | None:
+    """Its last failure; where only a person's word ends the pause, how to say it."""
+    if line.problem is None:
+        return None
+    from datapallas.outbox.verdict import UNTIL_RESUMED
+
+    found = explain(line.problem, {"connection": line.code})
+    if line.pause in UNTIL_RESUMED:
+        found = until_resumed(found, f"datapallas outbox resume {line.code}")
+    return diagnosis_of(found)
