@@ -162,7 +162,7 @@ def test_paste_of_a_refusal(headless: Shell) -> None:
 
 
 def test_device_at_a_terminal(headless: Shell, sandbox: Sandbox) -> None:
-    """Code, address, a QR code and a countdown; typed on a telephone, it signs in."""
+    """Code, address, a warning, a QR code and a countdown; typed on a telephone, it signs in."""
     sandbox.settings.device_interval = 1.0
     words = (*SIGN_IN, "--flow", "device", "--issuer", sandbox.issuer)
     with Typing(headless, *words) as person:
@@ -172,6 +172,7 @@ def test_device_at_a_terminal(headless: Shell, sandbox: Sandbox) -> None:
         code, out = person.ends()
     assert code == 0, person.screen
     assert f"Signed in as {ALICE}" in out
+    assert "Give it to nobody but the mailbox's owner" in person.screen  # such codes are used for phishing
     assert any(block in person.screen for block in "\N{FULL BLOCK}\N{UPPER HALF BLOCK}\N{LOWER HALF BLOCK}")
     assert client(headless).refresh_token
 
