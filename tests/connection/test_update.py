@@ -375,9 +375,11 @@ def test_no_save_is_ever_torn(root: Path) -> None:
     folder = Folder(root, lambda: keys.ensure(root, {}))
     connection = folder.create(Connection(code="eml-a", name="0", server=Server(host="h")))
     names = ["a" * 5000, "b" * 60_000, "c"]
-    began = time.perf_counter()
-    folder.save(dataclasses.replace(connection, name="c"))
-    usual = time.perf_counter() - began
+    usual = 1.0
+    for name in "cdc":
+        began = time.perf_counter()
+        folder.save(dataclasses.replace(connection, name=name))
+        usual = min(usual, time.perf_counter() - began)
     seen = set()
     for turn in range(300):
         reader, writer = os.pipe()
