@@ -167,7 +167,7 @@ def test_queue_and_serve(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
         path.unlink()
     folder.rmdir()
     with shell.start("serve", "--no-browser", "--port", "0") as serving:
-        sandbox.wait(3, 30)
+        sandbox.wait(3, 120)
         serving.send_signal(signal.SIGTERM)
         serving.communicate(timeout=120)
 
@@ -189,9 +189,9 @@ def test_run_beside_serve(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
 
 def test_ctrl_c_and_resume(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
     """Ctrl-C leaves the run as it is and says how to go on; nobody gets anything twice."""
-    assert shell.call("outbox", "limits", "eml-sandbox", "--per-minute", "60", "--sessions", "1").code == 0
+    assert shell.call("outbox", "limits", "eml-sandbox", "--per-minute", "10", "--sessions", "1").code == 0
     with shell.start("report", "run", "letters") as running:
-        sandbox.wait(1, 30)
+        sandbox.wait(1, 120)
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=120)
     assert running.returncode == 130

@@ -97,7 +97,7 @@ def test_the_arguments_of_a_running_command_hold_no_secret(shell: Shell, sandbox
     arguments = Path("/proc/self/cmdline")
     if not arguments.exists():
         pytest.skip("this system has no /proc")
-    sandbox.faults.next("message", "slow", seconds=1)
+    sandbox.faults.next("message", "slow", seconds=4)
     with shell.start("send", *TO, "--show-dialogue") as running:
         assert running.stderr
         assert any("BDAT" in line for line in iter(running.stderr.readline, ""))
