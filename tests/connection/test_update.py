@@ -385,9 +385,12 @@ def test_no_save_is_ever_torn(root: Path) -> None:
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            for name in itertools.cycle(names[turn % 3 :] + names[: turn % 3]):
-                folder.save(dataclasses.replace(connection, name=name))
-                os.write(writer, b".")
+            try:
+                for name in itertools.cycle(names[turn % 3 :] + names[: turn % 3]):
+                    folder.save(dataclasses.replace(connection, name=name))
+                    os.write(writer, b".")
+            finally:  # were its parent killed, it would go on as a second run of the tests
+                os._exit(1)
         os.read(reader, 1)
         # Another moment of the second save in each round; waited for, not slept.
         moment = time.perf_counter() + usual * (turn % 50) / 40
