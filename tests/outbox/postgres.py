@@ -73,7 +73,9 @@ class Postgres:
             try:
                 self._run("select 1")
             except sa.exc.OperationalError:
-                assert time.monotonic() < end, (self._folder / "log").read_text()
+                assert self._server.poll() is None and time.monotonic() < end, (
+                    self._folder / "log"
+                ).read_text()
                 time.sleep(0.05)
             else:
                 return
@@ -85,8 +87,7 @@ class Postgres:
 
     def revive(self) -> None:
         """Start it again if it has ended by itself."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._server.wait(1.0)
+        if self._server.poll() is not None:
             self.start()
 
     def open_to(self, network: str) -> None:
