@@ -254,6 +254,25 @@ def test_what_fails_holds_up_nothing_else(place: str | Path, records: Records) -
         until(lambda: engine.failure is looked[0])
 
 
+def test_what_was_lost_is_done_after_all(place: str | Path, records: Records) -> None:
+    """A run whose execution broke off in the machinery, or of which DBOS knows nothing, does not stand there for ever."""
+    failing = ["broken"]
+
+    class Flaky(Records):
+        def load(self, id_: str) -> Record:
+            if id_ in failing:
+                failing.remove(id_)
+                raise StorageError("Away for a moment.")
+            return super().load(id_)
+
+    records.add(Record(id="unknown", work="w", place="here", state=State.HANDED))
+    records.add(Record(id="broken", work="w"))
+    work = Work(steps={"w": {"step": lambda _: None}})
+    with contextlib.closing(Flaky(place)) as flaky, Engine(flaky, place, "here", work, lease=1.5):
+        until(lambda: len(records.find(State.DONE)) == 2)
+    assert [records.load(one).attempt for one in ("unknown", "broken")] == [2, 2] and not failing
+
+
 @ON_POSTGRES
 def test_dead_places(records: Records, place: str | Path) -> None:
     """What another installation took and had not begun is free again; what it has files for waits for it."""

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from datapallas.errors import DataPallasError, StorageError
 from datapallas.outbox import claims, looking, pacing, recovery, results
 from datapallas.outbox.claims import LEASE
-from datapallas.outbox.session import LINGER, NO_CONNECTION, Session, Wakes, nobody
+from datapallas.outbox.handing import NO_CONNECTION
+from datapallas.outbox.session import LINGER, Session, Wakes, nobody
 from datapallas.outbox.tables import leases, mailboxes
 from datapallas.outbox.turns import Turns
 from datapallas.outbox.verdict import PASSING, Pause

@@ -46,6 +46,9 @@ class Pause(enum.StrEnum):
 PASSING = (Pause.SIGN_IN, Pause.CONFIGURATION)
 """Pauses that somebody may end elsewhere (an administrator, at the provider): they are tried again by themselves."""
 
+UNTIL_RESUMED = (Pause.PERSON, Pause.SENDER)
+"""Pauses that nothing ends but a person's word: whoever is told of one is told how to end it."""
+
 QUOTA_SECONDS = 3600.0
 """How long a mailbox that has used its day is left alone before one message tries again."""
 

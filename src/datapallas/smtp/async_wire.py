@@ -35,12 +35,13 @@ class AsyncWire(asyncio.BufferedProtocol):
 
     Attributes:
         writes: how often octets were handed to the transport.
+        taken: octets of ours handed to it since somebody set it to 0; the system may have fewer.
         loopback: True when the other end is this machine.
         unsent: True while something that was written waits for the system to take it.
     """
 
     def __init__(self, inbox: Inbox) -> None:
-        self.writes = 0
+        self.writes = self.taken = 0
         self.loopback = False
         self._inbox = inbox
         self._loop = asyncio.get_running_loop()
@@ -175,6 +176,7 @@ class AsyncWire(asyncio.BufferedProtocol):
     def _write(self, octets: Octets) -> None:
         if self._transport.is_closing():
             raise ConnectionResetError
+        self.taken += len(octets)
         if self._tls is None:
             self._transport.write(octets)
             self.writes += 1
