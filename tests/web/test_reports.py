@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import re
 import urllib.parse
@@ -10,6 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datapallas.connection.model import Connection, Security, Server
+from datapallas.errors import ConfigurationError
+from datapallas.outbox import problems
+from datapallas.outbox.runs.records import Record
+from datapallas.outbox.runs.tables import State
 from datapallas.web.headers import ALWAYS, MAIL
 from datapallas.web.services import Mode
 from datapallas.web.who import Role
@@ -300,3 +305,34 @@ def test_nothing_of_a_preview_stays(tmp_path: Path) -> None:
         place = page.services.reports.previews.place
         assert len(list(place.iterdir())) == 3
     assert not place.exists()
+
+
+def test_a_run_that_needs_a_person_is_seen_in_the_list(public: Page, reports: Reports) -> None:
+    """A scheduled run that stopped is told with what to do, also behind a test; who got nothing is counted."""
+    records = public.services.reports.runs.records
+    gone = ConfigurationError("There is no file invoices.csv.", code="rows-file")
+    facts = {"scheduled": 1.0, "total": 5}
+    records.add(Record(id="stopped-run", work="report", subject="invoices", state=State.STOPPED, facts=facts))
+    records.move("stopped-run", [State.STOPPED], State.STOPPED, problem=problems.dump(gone))
+    try:
+        test = Record(id="test-run", work="report", subject="invoices", state=State.DONE, created=4e9)
+        records.add(dataclasses.replace(test, facts={"test_to": "me@x.example", "outcomes": {"accepted": 1}}))
+        viewer = public.entered(Role.VIEWER)
+        listed = viewer.ask("GET", "/reports").text
+        assert "By schedule: Stopped" in listed and "There is no file invoices.csv." in listed
+        assert "/reports/invoices/runs/stopped-run" in listed and "report check invoices" in listed
+        some = {"outcomes": {"accepted": 5}, "total": 5, "left_out": {"rows": 2, "parts": 1}}
+        records.add(dataclasses.replace(test, id="some-run", created=5e9, facts=some))
+        listed = viewer.ask("GET", "/reports").text
+        assert "did not reach everybody: 5 accepted, 2 rows and 1 part of the PDF left out." in listed
+        assert "There is no file" not in listed
+        shown = viewer.ask("GET", "/reports/invoices/runs/some-run").text
+        assert "2 rows and 1 part of the PDF belong to no recipient" in shown
+        records.add(Record(id="waits", work="report", subject="invoices", created=6e9))
+        records.move("waits", [State.QUEUED], State.QUEUED, place="another")
+        assert (
+            "It waits: it belongs to another machine"
+            in viewer.ask("GET", "/reports/invoices/runs/waits").text
+        )
+    finally:
+        records.delete(["stopped-run", "test-run", "some-run", "waits"])

@@ -20,10 +20,13 @@ from fastapi import APIRouter, Depends
 from starlette.responses import StreamingResponse
 
 from datapallas.errors import ConfigurationError, UsageError
+from datapallas.home import Home
 from datapallas.web import app as application
+from datapallas.web import serving
 from datapallas.web.address import Wanted, take
 from datapallas.web.guard import needs
-from datapallas.web.services import Mode
+from datapallas.web.serve import serve
+from datapallas.web.services import Mode, Settings
 from datapallas.web.who import Role
 from strangers.process import free_ports
 from web.command import run, started, with_tls
@@ -111,6 +114,16 @@ def test_a_taken_port_is_told_or_avoided(tmp_path: Path) -> None:
             stack.enter_context(place.socket)
         assert place.socket.getsockname()[1] != 8125
         assert place.settings.origin == f"http://127.0.0.1:{place.socket.getsockname()[1]}"
+
+
+def test_a_home_that_is_served_already_says_where(tmp_path: Path) -> None:
+    """Also when the port of the first server was asked for: the way to it is told, not that its port is taken."""
+    with socket.create_server(("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        settings = Settings(origin=f"http://127.0.0.1:{port}", hosts=frozenset())
+        with serving.registered(tmp_path, settings), pytest.raises(ConfigurationError) as problem:
+            serve(Home(tmp_path, {}), Wanted(port=port), lambda _: None, lambda: None)
+    assert problem.value.code == "already-serving" and f":{port}" in problem.value.message
 
 
 _STUCK = """
