@@ -6,6 +6,7 @@ who waits sees what for, and nobody waits for a process that is not there.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -199,14 +200,15 @@ def say_problem(one: dict[str, Any]) -> None:
 
 
 def _say_recipients(runs: ReportRuns, run: str) -> None:
-    from datapallas.outbox.overview import recipient_lines
+    """Who was not simply accepted, and each cause once."""
+    from datapallas.cli.job import explain_lines, said
+    from datapallas.outbox.overview import job_lines, recipient_lines
 
-    shown = 0
-    for one in recipient_lines(runs.outbox.database, run, only_open_ends=True):
-        if one.outcome == "queued":
-            continue
-        if shown == _SHOWN:
-            say(f"  ... more: datapallas job show {run}")
-            return
-        shown += 1
-        say(plain(f"  {one.outcome:<9} {one.address}  {one.reply}").rstrip())
+    lines = recipient_lines(runs.outbox.database, run, only_open_ends=True)
+    shown = list(itertools.islice((one for one in lines if one.outcome != "queued"), _SHOWN + 1))
+    for one in shown[:_SHOWN]:
+        say(plain(f"  {one.outcome:<9} {one.address}  {said(one)}").rstrip())
+    if len(shown) > _SHOWN:
+        say(f"  ... more: datapallas job show {run}")
+    (job,) = job_lines(runs.outbox.database, run)
+    explain_lines(shown[:_SHOWN], job, "")
