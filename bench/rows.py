@@ -12,6 +12,7 @@ from bench.sink import Place
 
 OURS = "datapallas Session"
 OURS_ASYNC = "datapallas AsyncSession"
+TOGETHER, TOGETHER_ASYNC = f"{OURS}, several in flight", f"{OURS_ASYNC}, several in flight"
 MAILBOX = "datapallas Mailbox, composing"
 C_BDAT = "C client, BDAT"
 FLOOR = "Python, one write and one read, no client"
@@ -77,7 +78,9 @@ ROWS = (
         "one",
         "4 KB messages, one reused connection, client and sink on one CPU",
         (
+            Runner(TOGETHER, "blocking", 20000, {"window": 200}),
             Runner(OURS, "blocking", 20000),
+            Runner(TOGETHER_ASYNC, "asynchronous", 15000, {"window": 200}),
             Runner(OURS_ASYNC, "asynchronous", 15000),
             Runner(MAILBOX, "blocking", 5000, _COMPOSE_SMALL),
             Runner(AIOSMTPLIB, "aiosmtplib", 2500),
@@ -101,7 +104,9 @@ ROWS = (
         "three",
         "4 KB messages, three reused connections",
         (
+            Runner(TOGETHER_ASYNC, "asynchronous", 12000, {"window": 67}),
             Runner(OURS_ASYNC, "asynchronous", 12000),
+            Runner(TOGETHER, "blocking", 12000, {"window": 67}),
             Runner(OURS, "blocking", 12000),
             Runner(AIOSMTPLIB, "aiosmtplib", 2400),
             Runner(SMTPLIB, "smtplib", 4500),
@@ -153,6 +158,21 @@ ROWS = (
         Place(delay=0.02),
         {**_SMALL, "untimed": 1},
         ("p50",),
+    ),
+    Row(
+        "far",
+        "200 messages of 4 KB, each reply 20 ms late, one reused connection",
+        (
+            Runner(TOGETHER, "blocking", 200, {"window": 200}),
+            Runner(TOGETHER_ASYNC, "asynchronous", 200, {"window": 200}),
+            Runner(OURS, "blocking", 50),
+            Runner(SMTPLIB, "smtplib", 20),
+            Runner(NODEMAILER, "nodemailer", 40),
+        ),
+        (Wanted("rate", 15, NODEMAILER), Wanted("rate", 30, SMTPLIB)),
+        Place(delay=0.02),
+        _SMALL,
+        ("cpu", "rate"),
     ),
     Row(
         "campaign",
