@@ -162,7 +162,7 @@ def test_paste_of_a_refusal(headless: Shell) -> None:
 
 
 def test_device_at_a_terminal(headless: Shell, sandbox: Sandbox) -> None:
-    """Code, address, a QR code and a countdown; typed on a telephone, it signs in."""
+    """Code, address, a warning, a QR code and a countdown; typed on a telephone, it signs in."""
     sandbox.settings.device_interval = 1.0
     words = (*SIGN_IN, "--flow", "device", "--issuer", sandbox.issuer)
     with Typing(headless, *words) as person:
@@ -172,6 +172,7 @@ def test_device_at_a_terminal(headless: Shell, sandbox: Sandbox) -> None:
         code, out = person.ends()
     assert code == 0, person.screen
     assert f"Signed in as {ALICE}" in out
+    assert "Give it to nobody but the mailbox's owner" in person.screen  # such codes are used for phishing
     assert any(block in person.screen for block in "\N{FULL BLOCK}\N{UPPER HALF BLOCK}\N{LOWER HALF BLOCK}")
     assert client(headless).refresh_token
 
@@ -229,6 +230,9 @@ def test_no_desktop_and_no_terminal(headless: Shell) -> None:
     assert headless.call(*SIGN_IN, "--flow", "browser", "--seconds", "1").code == 77
     assert len(headless.person.opened) == 1
     assert headless.call(*SIGN_IN, "--no-browser", "--flow", "paste").code == 64
+    headless.call("connection", "create", "office", "--provider", "MICROSOFT", "--client-id", "123")
+    done = headless.call("oauth2", "sign-in", "--connection", "eml-office")
+    assert done.code == 77 and "Check client-id: A client id of Microsoft looks like" in done.err
 
 
 def test_a_tenant_that_forbids_device_codes(shell: Shell, sandbox: Sandbox) -> None:

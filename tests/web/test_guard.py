@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import pytest
@@ -12,6 +14,7 @@ from starlette.responses import StreamingResponse
 
 from datapallas.errors import UnknownConnection
 from datapallas.web import app as application
+from datapallas.web import body, patience
 from datapallas.web.app import make_app
 from datapallas.web.guard import needs
 from datapallas.web.guard import public as open_to_all
@@ -127,6 +130,49 @@ def test_a_body_of_unknown_length_is_counted(public: Page) -> None:
     start = f"POST /login HTTP/1.1\r\n{lines}\r\n".encode()
     assert public.raw(start + chunk * 17 + b"0\r\n\r\n").startswith(b"HTTP/1.1 413 ")
     assert public.raw(start + chunk * 15 + b"0\r\n\r\n").startswith(b"HTTP/1.1 401 ")
+
+
+def dripping(line: socket.socket) -> bytes:
+    """What comes while an octet at a time is sent, until the other side hangs up."""
+    line.settimeout(0.05)
+    said = b""
+    for _ in range(1000):
+        try:
+            piece = line.recv(65536)
+            if not piece:
+                return said
+            said += piece
+        except TimeoutError:
+            with contextlib.suppress(ConnectionError):
+                line.sendall(b"X")
+        except ConnectionError:
+            return said
+    raise AssertionError("nobody hung up")
+
+
+def test_a_head_that_does_not_end_holds_no_connection(public: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens a connection and sends nothing, or drop by drop, or stops in a second request, is hung up on."""
+    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.3)
+    whole = f"GET /healthz HTTP/1.1\r\nHost: {public.host}\r\n\r\n".encode()
+    for start in (b"", b"GET / HT", whole + b"GET / HT"):
+        with socket.create_connection(("127.0.0.1", public.port), 20) as line:
+            line.sendall(start)
+            said = dripping(line)
+        assert said.startswith(b"HTTP/1.1 ") is (whole in start)
+
+
+def test_a_body_that_does_not_end_holds_no_connection(public: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that comes too slowly is answered 408, and the connection ends though its rest never comes."""
+    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(body, "SECONDS", 0.3)
+    monkeypatch.setattr(body, "SLOWEST", 10**9)
+    head = public.stranger().headers(change=True) | {
+        "Host": public.host,
+        "Content-Type": "application/x-www-form-urlencoded",
+        "Content-Length": "100",
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+    assert public.raw(f"POST /login HTTP/1.1\r\n{lines}\r\nname=a".encode()).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_token_that_asks_too_often_waits(local: Page) -> None:

@@ -18,6 +18,10 @@ EX_INTERRUPTED = 130  # 128 + SIGINT, as shells count
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `arguments` are those after the program's name."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:  # a process of its own
+        from datapallas.cli.private import keep_private
+
+        keep_private(words)
     options = words[: words.index("--")] if "--" in words else words
     try:
         return _run(words, as_json="--json" in options)

@@ -9,8 +9,11 @@ import click
 
 from datapallas.cli.options import Chosen, connection_options
 from datapallas.cli.output import json_option, note, plain, read_secret, say, show_json, the_run
+from datapallas.connection.advice import findings
 from datapallas.connection.fields import with_fields, with_provider
+from datapallas.connection.finding import Severity
 from datapallas.connection.model import Connection, OAuth2Client, Provider
+from datapallas.oauth.client import refuse_where_nobody_signs_in
 from datapallas.secret import Secret
 
 if TYPE_CHECKING:
@@ -64,8 +67,7 @@ def sign_in(chosen: Chosen, as_json: bool, **given: Any) -> None:  # noqa: FBT00
 
     home = chosen.home()
     code = chosen.code(home) if chosen.named or not given["provider"] else ""
-    if code:
-        home.folder.load(code)  # a code that is not there is told before anything about browsers
+    wanted = _checked(home, code, given) if code else None  # told before anything about browsers
     way = chosen_way(given["flow"], no_browser=given["no_browser"])
     with Terminal(way, given["seconds"]) as terminal:
         sign_in = SignIn(
@@ -80,16 +82,30 @@ def sign_in(chosen: Chosen, as_json: bool, **given: Any) -> None:  # noqa: FBT00
         )
         if given["no_browser"]:
             sign_in = dataclasses.replace(sign_in, open_browser=lambda _: False)
-        if code:
-            _into_connection(home, code, sign_in, given, as_json=as_json)
+        if wanted is not None:
+            _into_connection(home, wanted, sign_in, given, as_json=as_json)
         else:
             _to_stdout(home, sign_in, given, as_json=as_json)
 
 
-def _into_connection(home: Home, code: str, way: SignIn, given: dict[str, Any], *, as_json: bool) -> None:
+def _checked(home: Home, code: str, given: dict[str, Any]) -> Connection:
+    """The connection as it is to be; what is wrong with it is told, since a provider shows that only in the browser.
+
+    Raises UsageError where nobody signs in.
+    """
     wanted = _with_options(home, home.folder.load(code), given)
+    refuse_where_nobody_signs_in(wanted)
+    for one in findings(wanted):
+        if one.severity is Severity.ERROR:
+            note(f"Check {one.field}: {one.sentence}")
+    return wanted
+
+
+def _into_connection(
+    home: Home, wanted: Connection, way: SignIn, given: dict[str, Any], *, as_json: bool
+) -> None:
     state = home.sign_in(way, wanted, drop_sign_in=given["drop_sign_in"])
-    path = home.folder.path_of(code)
+    code, path = wanted.code, home.folder.path_of(wanted.code)
     if as_json:
         scopes = state.granted_scope.split()
         show_json(

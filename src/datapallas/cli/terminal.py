@@ -98,6 +98,11 @@ class Terminal:
         """The code, where to type it, and the same as a picture for a telephone."""
         note("Open this address on any device with a browser:", f"  {plain(code.verification_uri)}", "")
         note("and type this code there:", f"  {plain(code.user_code)}", "")
+        note(
+            "Give it to nobody but the mailbox's owner: whoever types it lets this machine send from their mailbox.",
+            "Type a code only for a sign-in you know of; nobody from support ever needs one from you.",
+            "",
+        )
         if _is_terminal(sys.stderr):
             _show_qr(code.verification_uri_complete or code.verification_uri, sys.stderr)
 

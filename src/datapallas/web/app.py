@@ -72,6 +72,7 @@ ROUTERS: Sequence[APIRouter] = (
 _WORDS = {
     404: "There is no such page.",
     405: "This address cannot be asked in this way.",
+    408: "The body came too slowly; send it again.",
     413: "That is more than is taken here.",
 }
 _API_WORDS = {

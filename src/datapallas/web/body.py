@@ -1,7 +1,10 @@
-"""A bound on what a request may bring: counted as it comes, because a chunked body does not say its size before."""
+"""A bound on what a request may bring, and on how long it takes: counted as it comes, because a chunked body does not
+say its size before.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,8 @@ LARGEST_FILE = 64 * 1024 * 1024 + 1024
 """Bytes of a file for a report, a little more than it may have, so that the answer says so in words."""
 LARGEST_REPORT = 24 * 1024 * 1024
 """Bytes of the form with a report and its templates, in which a letter may take nine."""
+SECONDS, SLOWEST = 20.0, 50_000
+"""How long a body may take: these seconds, and what the largest one needs at this many bytes a second."""
 _FILE = re.compile(r"/reports/[^/]+/files/.+")
 _REPORT = re.compile(r"/reports/[^/]+/(check|save|preview)")
 
@@ -38,13 +43,21 @@ def largest(scope: Scope) -> int:
 
 
 def bounded(receive: Receive, limit: int) -> Receive:
-    """`receive`, which raises HTTPException 413 as soon as more than `limit` bytes have come."""
-    come = 0
+    """`receive`, which raises HTTPException: 413 for more than `limit` bytes, 408 for a body that takes too long."""
+    come, end, whole = 0, 0.0, False
 
     async def counting() -> Message:
-        nonlocal come
-        message = await receive()
+        nonlocal come, end, whole
+        if whole:  # what comes now is that the client has gone
+            return await receive()
+        end = end or asyncio.get_running_loop().time() + SECONDS + limit / SLOWEST
+        try:
+            async with asyncio.timeout_at(end):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408) from None
         come += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
         if come > limit:
             raise HTTPException(413)
         return message

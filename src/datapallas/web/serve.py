@@ -23,6 +23,7 @@ from datapallas.web.access import Access
 from datapallas.web.app import make_app
 from datapallas.web.arrivals import Arrivals
 from datapallas.web.audit import Audit
+from datapallas.web.patience import Patience
 from datapallas.web.problems import tell
 from datapallas.web.services import Mode, Services
 from datapallas.web.who import Role
@@ -92,7 +93,7 @@ def make_server(services: Services, wanted: Wanted) -> Server:
         _check_tls(wanted.certificate, wanted.key)
     config = uvicorn.Config(
         make_app(services),
-        http="h11",
+        http=Patience,
         loop="asyncio",
         ws="none",
         lifespan="off",

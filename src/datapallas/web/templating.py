@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 
 from datapallas.diagnosis import catalogue
 from datapallas.web import static_files
+from datapallas.web.page_words import for_the_page
 from datapallas.web.services import Mode
 from datapallas.web.who import Role
 
@@ -59,7 +60,7 @@ def render(
 def page_fix(diagnosis: Diagnosis) -> str:
     """What to do, as somebody at the page does it."""
     row = next((row for row in catalogue.rows() if row.id == diagnosis.id), None)
-    return row.page if row is not None and row.page else diagnosis.fix
+    return row.page if row is not None and row.page else for_the_page(diagnosis.fix)
 
 
 class May:
