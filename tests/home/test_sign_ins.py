@@ -334,7 +334,7 @@ def test_changed_settings_are_stored_with_the_sign_in_and_not_before(
     credential = dataclasses.replace(client(home), client_id="sandbox-public")
     wanted = dataclasses.replace(stored, from_name="Reports", credential=credential)
     refused = ended(ask(sign_ins, wanted, Way.PASTE))
-    assert refused.problem is not None and refused.problem.id == "identity-changed"
+    assert refused.problem is not None and refused.problem.id == "ends-sign-in"
     work = ask(sign_ins, wanted, Way.PASTE, drop_sign_in=True)
     address = ended_at(waiting(work))
     assert files(home) == before
