@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -41,7 +42,7 @@ def records(place: str | Path) -> Iterator[Records]:
     found.close()
 
 
-def until(what: Callable[[], object], seconds: float = 30.0) -> None:
+def until(what: Callable[[], object], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end
@@ -127,7 +128,7 @@ def test_an_end_hands_back_and_the_next_goes_on(place: str | Path, records: Reco
 
     records.add(Record(id="long", work="w"))
     with Engine(records, place, "here", Work(steps={"w": {"step": step}})):
-        assert began.wait(20)
+        assert began.wait(60)
     assert state(records, "long") is State.RUNNING
     with Engine(records, place, "here", Work(steps={"w": {"step": step}})):
         until(lambda: state(records, "long") is State.DONE)
@@ -140,7 +141,7 @@ def test_only_one_engine_for_a_file(tmp_path: Path) -> None:
     with contextlib.closing(Records(file)) as records:
         worker = start(file, tmp_path)
         assert worker.stdout is not None
-        worker.communicate(timeout=30)  # nothing to do: it makes the tables and ends
+        worker.communicate(timeout=60)  # nothing to do: it makes the tables and ends
         records.add(Record(id="a", work="count"))
         worker = start(file, tmp_path)
         assert worker.stdout is not None and worker.stdout.readline().startswith("ready")
@@ -190,12 +191,13 @@ def test_a_peer_takes_over(place: str | Path, records: Records, tmp_path: Path) 
     assert first.stdout is not None
     first.stdout.readline()
     until(lambda: records.load("a").facts.get("at", 0) > 5)
+    first.send_signal(signal.SIGSTOP)  # it is not to end before the other one runs
     second = start(place, tmp_path)
     assert second.stdout is not None
     second.stdout.readline()
     first.kill()
     first.communicate()
-    said, problems = second.communicate(timeout=60)
+    said, problems = second.communicate(timeout=180)
     assert second.returncode == 0 and problems == "", (said, problems)
     assert state(records, "a") is State.DONE
     pids = {line.split()[1] for line in (tmp_path / "a").read_text().splitlines()}
@@ -250,6 +252,25 @@ def test_what_fails_holds_up_nothing_else(place: str | Path, records: Records) -
         assert engine.failure is None
         looked.pop(0)
         until(lambda: engine.failure is looked[0])
+
+
+def test_what_was_lost_is_done_after_all(place: str | Path, records: Records) -> None:
+    """A run whose execution broke off in the machinery, or of which DBOS knows nothing, does not stand there for ever."""
+    failing = ["broken"]
+
+    class Flaky(Records):
+        def load(self, id_: str) -> Record:
+            if id_ in failing:
+                failing.remove(id_)
+                raise StorageError("Away for a moment.")
+            return super().load(id_)
+
+    records.add(Record(id="unknown", work="w", place="here", state=State.HANDED))
+    records.add(Record(id="broken", work="w"))
+    work = Work(steps={"w": {"step": lambda _: None}})
+    with contextlib.closing(Flaky(place)) as flaky, Engine(flaky, place, "here", work, lease=1.5):
+        until(lambda: len(records.find(State.DONE)) == 2)
+    assert [records.load(one).attempt for one in ("unknown", "broken")] == [2, 2] and not failing
 
 
 @ON_POSTGRES

@@ -12,6 +12,7 @@ import pytest
 from datapallas.connection.model import Connection, Security, Server
 from datapallas.errors import UsageError
 from datapallas.home import Home, report_lines, run_place, runs
+from datapallas.home.report_past import Past
 from datapallas.home.report_runs import ReportRuns, open_runs
 from datapallas.home.runs import Running
 from datapallas.home.schedules import Schedules, chores
@@ -92,7 +93,8 @@ def test_a_scheduled_report_is_sent(
     assert sorted(mail.recipients[0] for mail in stage.taken) == ["anna@x.example", "bob@x.example"]
     assert any("The report Letters is done: 2 accepted." in line for line in said), said
     assert not make_due(opened.records, schedules.routines("here"))
-    line = report_lines.line(home, "letters", record, time.time())
+    line = report_lines.line(home, "letters", Past([record]), time.time())
+    assert line.past.scheduled == [record] and line.past.trouble is None
     assert line.flaw is None and line.next_at > time.time()
 
 

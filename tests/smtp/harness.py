@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datapallas.smtp.pipeline import Told
     from datapallas.smtp.reply import Reply
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a scripted peer gives up; no test waits for it."""
 MESSAGE = b"Subject: dots\r\n\r\n.a line with a dot\r\nand the end\r\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import re
 import urllib.parse
@@ -10,6 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datapallas.connection.model import Connection, Security, Server
+from datapallas.errors import ConfigurationError
+from datapallas.outbox import problems
+from datapallas.outbox.runs.records import Record
+from datapallas.outbox.runs.tables import State
 from datapallas.web.headers import ALWAYS, MAIL
 from datapallas.web.services import Mode
 from datapallas.web.who import Role
@@ -176,7 +181,9 @@ def test_a_broken_report_is_shown_and_can_be_mended(public: Page, reports: Repor
     mended = (
         '[rows]\nfile = "invoices.csv"\n[email]\nto = "{{ email }}"\nsubject = "Hi"\ntext = "email.txt"\n'
     )
-    answer = post(admin, "/reports/invoices/save", source=mended, tab="source", seen__report_toml=seen[1])
+    answer = post(
+        admin, "/reports/invoices/save", source=mended, **{"typed-in": "source"}, seen__report_toml=seen[1]
+    )
     assert answer.headers["hx-redirect"]
     assert reports.load("invoices").email.subject == "Hi"
 
@@ -205,7 +212,9 @@ def test_secrets_of_a_report_never_reach_the_page(public: Page, reports: Reports
     assert source is not None
     assert seen is not None
     typed = html.unescape(source[1])
-    answer = post(admin, "/reports/invoices/save", source=typed, tab="source", seen__report_toml=seen[1])
+    answer = post(
+        admin, "/reports/invoices/save", source=typed, **{"typed-in": "source"}, seen__report_toml=seen[1]
+    )
     assert answer.headers.get("hx-redirect"), answer.text
     assert reports.text("invoices") == text
 
@@ -226,12 +235,14 @@ def test_everything_foreign_is_shown_as_text(public: Page, reports: Reports) -> 
     admin = public.entered(Role.ADMIN)
     pages = [admin.ask("GET", path) for path in ("/reports", "/reports/invoices", "/reports/invoices/run")]
     pages.append(post(admin, "/reports/invoices/preview"))
-    pages.append(post(admin, "/reports/invoices/check", source=reports.text("invoices"), tab="source"))
+    pages.append(
+        post(admin, "/reports/invoices/check", source=reports.text("invoices"), **{"typed-in": "source"})
+    )
     pages.append(post(admin, "/reports/invoices/looks", what="check"))
     look = re.search(r"/looks/([\w-]+)", pages[-1].text)
     assert look is not None
     wait_for(
-        lambda: "was checked" in admin.ask("GET", f"/looks/{look[1]}").text, "the list to be checked", 30
+        lambda: "was checked" in admin.ask("GET", f"/looks/{look[1]}").text, "the list to be checked", 60
     )
     pages.append(admin.ask("GET", f"/looks/{look[1]}"))
     assert "says error" in pages[-1].text
@@ -294,3 +305,34 @@ def test_nothing_of_a_preview_stays(tmp_path: Path) -> None:
         place = page.services.reports.previews.place
         assert len(list(place.iterdir())) == 3
     assert not place.exists()
+
+
+def test_a_run_that_needs_a_person_is_seen_in_the_list(public: Page, reports: Reports) -> None:
+    """A scheduled run that stopped is told with what to do, also behind a test; who got nothing is counted."""
+    records = public.services.reports.runs.records
+    gone = ConfigurationError("There is no file invoices.csv.", code="rows-file")
+    facts = {"scheduled": 1.0, "total": 5}
+    records.add(Record(id="stopped-run", work="report", subject="invoices", state=State.STOPPED, facts=facts))
+    records.move("stopped-run", [State.STOPPED], State.STOPPED, problem=problems.dump(gone))
+    try:
+        test = Record(id="test-run", work="report", subject="invoices", state=State.DONE, created=4e9)
+        records.add(dataclasses.replace(test, facts={"test_to": "me@x.example", "outcomes": {"accepted": 1}}))
+        viewer = public.entered(Role.VIEWER)
+        listed = viewer.ask("GET", "/reports").text
+        assert "By schedule: Stopped" in listed and "There is no file invoices.csv." in listed
+        assert "/reports/invoices/runs/stopped-run" in listed and "report check invoices" in listed
+        some = {"outcomes": {"accepted": 5}, "total": 5, "left_out": {"rows": 2, "parts": 1}}
+        records.add(dataclasses.replace(test, id="some-run", created=5e9, facts=some))
+        listed = viewer.ask("GET", "/reports").text
+        assert "did not reach everybody: 5 accepted, 2 rows and 1 part of the PDF left out." in listed
+        assert "There is no file" not in listed
+        shown = viewer.ask("GET", "/reports/invoices/runs/some-run").text
+        assert "2 rows and 1 part of the PDF belong to no recipient" in shown
+        records.add(Record(id="waits", work="report", subject="invoices", created=6e9))
+        records.move("waits", [State.QUEUED], State.QUEUED, place="another")
+        assert (
+            "It waits: it belongs to another machine"
+            in viewer.ask("GET", "/reports/invoices/runs/waits").text
+        )
+    finally:
+        records.delete(["stopped-run", "test-run", "some-run", "waits"])

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from datapallas.cli.options import current_home
+from datapallas.cli.options import current_home, for_this_home
 from datapallas.cli.output import counted, json_option, note, plain, say, show_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from datapallas.diagnosis.explain import Diagnosis
     from datapallas.home.outbox import Outbox
     from datapallas.outbox.overview import JobLine, RecipientLine
 
@@ -55,11 +56,12 @@ def list_(as_json: bool, newest: int) -> None:  # noqa: FBT001
 @json_option
 def show(as_json: bool, job: str) -> None:  # noqa: FBT001
     """Counts first, then those a person may have to look at."""
-    from datapallas.outbox.overview import job_lines, recipient_lines
+    from datapallas.outbox.overview import job_lines, mailbox_lines, recipient_lines
 
     with opened() as outbox:
         (line,) = job_lines(outbox.database, job)
         rest = list(recipient_lines(outbox.database, job, only_open_ends=True))
+        mailboxes = mailbox_lines(outbox.database, outbox.room.known_limits)
     if as_json:
         people = [as_dict(one) for one in rest]
         show_json({"ok": True, **dataclasses.asdict(line), "open": line.open, "not_simply_accepted": people})
@@ -70,7 +72,7 @@ def show(as_json: bool, job: str) -> None:  # noqa: FBT001
         double = "  (may have been sent twice)" if one.may_be_double else ""
         say(f"  {one.outcome:<9} {one.address}  {plain(one.reply)}{double}".rstrip())
     say("Accepted means that the mail server took it over; it does not mean delivered.")
-    _explain(rest)
+    _explain(rest, line, next((one.pause for one in mailboxes if one.code == line.connection), ""))
 
 
 @click.command("pause", help="Hold what a job has not sent yet.")
@@ -161,15 +163,24 @@ def as_dict(one: RecipientLine) -> dict[str, Any]:
     return found | {"error": one.problem.code if one.problem else None}
 
 
-def _explain(lines: list[RecipientLine]) -> None:
-    """Each cause once."""
+def _explain(lines: list[RecipientLine], job: JobLine, pause: str) -> None:
+    """Each cause once; where its mailbox waits for a person's word, how to give it."""
     if not any(line.problem for line in lines):
         return
-    from datapallas.diagnosis.explain import explain
+    from datapallas.diagnosis.explain import explain, until_resumed
+    from datapallas.outbox.verdict import UNTIL_RESUMED
 
-    found = [explain(line.problem) for line in lines if line.problem is not None]
-    for diagnosis in {one.id: one for one in found}.values():
-        note("", diagnosis.render())
+    facts = {**current_home().facts(job.connection), "job": job.id}
+    waiting = {"queued", "deferred"} if pause in UNTIL_RESUMED else set()
+    found: dict[str, Diagnosis] = {}
+    for line in lines:
+        if line.problem is not None:
+            one = explain(line.problem, facts)
+            if line.outcome in waiting:
+                one = until_resumed(one, for_this_home(f"outbox resume {job.connection}"))
+            found[one.id] = one
+    for diagnosis in found.values():
+        note("", plain(diagnosis.render()))
 
 
 def _told(job: str, count: int, what: str, *, as_json: bool, **more: int) -> None:

@@ -132,7 +132,7 @@ def _wait(outbox: Outbox, done: threading.Event, *, forever: bool) -> None:
             if found.later and "later" not in told:
                 told.add("later")
                 who = counted(found.later, "message was", "messages were")
-                note(f"{who} put off by the server; the next try is in {duration(found.seconds)}.")
+                note(f"{who} put off; the next try is in {duration(found.seconds)}.")
                 note(
                     "It waits for as long as they are tried, two days at most; Ctrl-C leaves them to the outbox."
                 )
@@ -226,6 +226,7 @@ def _lines(outbox: Outbox) -> list[MailboxLine]:
 
 def _say_line(line: MailboxLine) -> None:
     from datapallas.outbox.estimate import duration
+    from datapallas.outbox.verdict import UNTIL_RESUMED
 
     state = f"paused ({line.pause})" if line.pause else "sends" if line.sessions else "idle"
     if line.waits and not line.pause:
@@ -236,10 +237,13 @@ def _say_line(line: MailboxLine) -> None:
     if line.waiting and not line.pause:
         say(f"  {line.left.words}")
     if line.problem is not None and (line.pause or line.waits):
-        from datapallas.diagnosis.explain import explain
+        from datapallas.diagnosis.explain import explain, until_resumed
 
-        note(plain(explain(line.problem, current_home().facts(line.code)).render()))
-    if line.pause:
+        found = explain(line.problem, current_home().facts(line.code))
+        if line.pause in UNTIL_RESUMED:
+            found = until_resumed(found, for_this_home(f"outbox resume {line.code}"))
+        note(plain(found.render()))
+    if line.pause and not (line.problem is not None and line.pause in UNTIL_RESUMED):
         again = (
             f"By itself one message tries again in {duration(line.tried)}; at once"
             if line.tried

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from datapallas.connection.model import Connection
     from datapallas.home import Home
     from datapallas.reports.folder import Reports
+    from datapallas.reports.model import Report
 
 code_argument = click.argument("code", metavar="CODE")
 
@@ -50,18 +52,23 @@ def new(code: str, sample: str, name: str, as_json: bool) -> None:  # noqa: FBT0
 @json_option
 def list_(as_json: bool) -> None:  # noqa: FBT001
     """One line for each, broken ones among them."""
+    from datapallas.cli.report_last import facts_of, say_trouble
+    from datapallas.home.report_past import past
+
     reports = the_reports()
-    found = [_line(reports, code) for code in reports.codes()]
+    with past(current_home()) as past_of:
+        pasts = {code: past_of(code) for code in reports.codes()}
+    found = [_line(reports, code) | facts_of(one) for code, one in pasts.items()]
     if as_json:
         show_json({"ok": True, "reports": found})
     elif found:
-        keys = ("report", "name", "connection", "rows", "schedule")
-        show_table(
-            ("CODE", "NAME", "CONNECTION", "ROWS", "SCHEDULE"), [[one[key] for key in keys] for one in found]
-        )
+        keys = ("report", "name", "connection", "rows", "next", "last")
+        headings = ("CODE", "NAME", "CONNECTION", "ROWS", "NEXT RUN", "LAST RUN")
+        show_table(headings, [[one[key] for key in keys] for one in found])
         for one in found:
             if one["problem"]:
                 note(one["problem"])
+        say_trouble(pasts)
     else:
         say("There is no report yet. Make one: datapallas report new CODE --sample invoices")
 
@@ -69,7 +76,15 @@ def list_(as_json: bool) -> None:  # noqa: FBT001
 def _line(reports: Reports, code: str) -> dict[str, Any]:
     from datapallas.errors import DataPallasError
 
-    line = {"report": code, "name": "", "connection": "", "rows": "", "schedule": "", "problem": ""}
+    line = {
+        "report": code,
+        "name": "",
+        "connection": "",
+        "rows": "",
+        "schedule": "",
+        "next": "",
+        "problem": "",
+    }
     try:
         report = reports.load(code)
     except DataPallasError as problem:
@@ -80,4 +95,14 @@ def _line(reports: Reports, code: str) -> dict[str, Any]:
         "connection": report.connection or "(default)",
         "rows": source or (report.burst.file if report.burst else ""),
         "schedule": f"{report.schedule.cron} {report.schedule.time_zone}" if report.schedule else "",
+        "next": _next(report),
     }
+
+
+def _next(report: Report) -> str:
+    """When it runs by itself."""
+    from datapallas.outbox.runs import cron
+
+    found = report.schedule
+    at = next(cron.upcoming(found.cron, found.time_zone, time.time()), 0.0) if found else 0.0
+    return cron.words(at, found.time_zone) if found and at else ""

@@ -8,6 +8,7 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, say, show_json, show_table
+from datapallas.home.report_counts import Counts
 from datapallas.oauth.clock import iso
 
 if TYPE_CHECKING:
@@ -78,11 +79,9 @@ def _one(runs: ReportRuns, run: str, *, as_json: bool) -> None:
 
 
 def _row(record: Record, *, held: bool) -> tuple[str, ...]:
-    counts: dict[str, int] = record.facts.get("outcomes", {})
-    words = [f"{count:,} {fate}" for fate, count in counts.items() if count]
-    failed = int(record.facts.get("failed", 0))
-    words += [f"{failed:,} not sent"] if failed else []
-    words += [record.problem.message] if record.problem and not words else []
+    words = Counts.of(record.facts).words
+    if record.problem is not None and not record.facts.get("outcomes"):
+        words = record.problem.message
     total = record.facts.get("total")
     return (
         record.id,
@@ -90,7 +89,7 @@ def _row(record: Record, *, held: bool) -> tuple[str, ...]:
         iso(record.created)[:16],
         _by(record),
         "" if total is None else f"{total:,}",
-        ", ".join(words),
+        words,
     )
 
 
@@ -110,6 +109,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "test_to": record.facts.get("test_to", ""),
         "recipients": record.facts.get("total"),
         "not_sent": int(record.facts.get("failed", 0)),
+        "left_out": Counts.of(record.facts).left_out,
         "outcomes": record.facts.get("outcomes"),
         "problem": record.problem.message if record.problem else "",
     }

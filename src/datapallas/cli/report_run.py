@@ -12,9 +12,10 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, say, show_json
+from datapallas.errors import DataPallasError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from datapallas.home import Home
     from datapallas.home.report_prepare import Prepared
@@ -68,11 +69,14 @@ def run(as_json: bool, code: str, **given: Any) -> int:  # noqa: FBT001
 
             return dry_run(runs, (code, wanted), given["out"] or Path(f"{code}-dry-run"), as_json=as_json)
         prepared = runs.prepare(code, wanted, sys.stdin.buffer if sys.stdin else None)
+        asks = not given["yes"] and not as_json and sys.stdin and sys.stdin.isatty() and wanted.rows != "-"
         with _dropped(runs, prepared.run):
             _show(runs, prepared, as_json=as_json)
+            if not as_json and (asks or prepared.stops is not None or given["queue"]):
+                _show_problems(prepared)
             if prepared.stops is not None:
                 raise prepared.stops
-            if not given["yes"] and not as_json and sys.stdin and sys.stdin.isatty() and wanted.rows != "-":
+            if asks:
                 click.confirm("Send it?", abort=True, err=True)
             runs.start(prepared.run)
         if given["queue"]:
@@ -119,8 +123,6 @@ def _show(runs: ReportRuns, prepared: Prepared, *, as_json: bool) -> None:
     """What a person should know before it begins."""
     if as_json:
         return
-    from datapallas.cli.report_watch import say_problem
-
     for other in runs.under_way(prepared.report.code)[:1]:
         note(
             f"A run of this report is under way already: {other}. This one sends to its recipients once more."
@@ -131,7 +133,18 @@ def _show(runs: ReportRuns, prepared: Prepared, *, as_json: bool) -> None:
         note(found.advice)
     if prepared.report.test_to:
         note(f"Test: everything goes to {prepared.report.test_to}.")
-    for one in list(prepared.noted.values())[:_MOST]:
+
+
+def _show_problems(prepared: Prepared) -> None:
+    """What was found in the list; of a run that goes on at once, the end says it."""
+    from datapallas.cli.report_watch import say_problem
+
+    for number, one in enumerate(prepared.noted.values()):
+        if number == _MOST:
+            say(
+                f"  ... and {len(prepared.noted) - _MOST:,} more: datapallas report check {prepared.report.code}"
+            )
+            return
         assert isinstance(one, dict)  # noqa: S101 - a problem as a record keeps it
         say_problem(one)
 
@@ -149,27 +162,45 @@ def _queued(prepared: Prepared, *, as_json: bool) -> int:
 def _attended(home: Home, runs: ReportRuns, run_id: str, *, as_json: bool) -> int:
     """Do it here, or watch who does it; Ctrl-C leaves it to be resumed."""
     from datapallas.cli.report_watch import exit_code, say_summary, watch
+    from datapallas.home.report_runs import over
     from datapallas.home.runs import Running
     from datapallas.outbox.background import draining
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager ends it as Ctrl-C does
-    running = Running(home, _tell, lambda _: None, schedules=False)
+    failures: list[BaseException] = []
+
+    def tell(problem: BaseException) -> None:
+        failures.append(problem)
+        if not _for_good(failures):
+            note(f"The run cannot go on here just now, and is tried again in a minute: {problem}")
+
+    running = Running(home, tell, lambda _: None, schedules=False)
     try:
-        with running, draining(runs.outbox.courier()):
-            progress = watch(runs, run_id, quiet=as_json)
+        with running, draining(runs.outbox.courier()) as failed:
+            progress = watch(runs, run_id, lambda: failed() or _for_good(failures), quiet=as_json)
     except KeyboardInterrupt:
         return _left(runs, run_id, as_json=as_json)
+    if _for_good(failures) and not over(progress.record):
+        note(f"Nothing is lost. To go on: datapallas report resume {run_id}")
+        raise _told(failures[-1], run_id)
     code = exit_code(progress)
     if as_json:
         problems = list(runs.problems(run_id, limit=1000))
         show_json({"ok": not code, "exit_code": code, **progress.to_dict(), "problems": problems})
     else:
         say_summary(runs, progress)
-        if progress.open:
+        if progress.open or not over(progress.record):
             say(
                 f"The rest is tried again by a running `serve` or `worker`, or: datapallas report resume {run_id}"
             )
     return code
+
+
+def _told(problem: BaseException, run_id: str) -> DataPallasError:
+    if isinstance(problem, DataPallasError):
+        return problem
+    said = f"{type(problem).__name__}: {problem}"
+    return DataPallasError("What does the runs met a fault of ours.", code="run-fault", raw=said, run=run_id)
 
 
 def _left(runs: ReportRuns, run_id: str, *, as_json: bool) -> int:
@@ -184,5 +215,6 @@ def _left(runs: ReportRuns, run_id: str, *, as_json: bool) -> int:
     return _INTERRUPTED
 
 
-def _tell(problem: BaseException) -> None:
-    note(f"The run cannot go on here: {problem}")
+def _for_good(failures: Sequence[BaseException]) -> bool:
+    """Whether what does the runs here has met something that does not pass by itself."""
+    return any(not isinstance(one, DataPallasError) or not one.transient for one in failures)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, say, show_json, show_table
+from datapallas.cli.report_last import run_facts, say_scheduled, say_trouble, words
+from datapallas.home.report_past import past
 
 if TYPE_CHECKING:
     from datapallas.home import Home
+    from datapallas.home.report_past import Past
     from datapallas.reports.model import Report, Schedule
 
 _NEXT = 5
+_LAST = 5
 _LIST = "list"
 
 
@@ -56,7 +60,8 @@ def schedule(  # noqa: PLR0913 - one for each option
     report = Reports(home.root).load(code)
     if off or changed:
         report = _saved(home, report, None if off else changed)
-    _show(report, as_json=as_json)
+    with past(home) as past_of:
+        _show(report, past_of(code), as_json=as_json)
 
 
 def _fit(changed: dict[str, str]) -> None:
@@ -90,14 +95,16 @@ def _saved(home: Home, report: Report, changed: dict[str, str] | None) -> Report
     return reports.save(report.code, with_schedule(reports.text(report.code), found))
 
 
-def _show(report: Report, *, as_json: bool) -> None:
+def _show(report: Report, before: Past, *, as_json: bool) -> None:
     times = _next(report)
     found = report.schedule
     if as_json:
         facts = (
             {"cron": found.cron, "time_zone": found.time_zone, "missed": found.missed.value} if found else {}
         )
-        show_json({"ok": True, "report": report.code, "schedule": facts or None, "next": times})
+        runs = [run_facts(one) for one in before.scheduled[:_LAST]]
+        about = {"schedule": facts or None, "next": times, "runs": runs}
+        show_json({"ok": True, "report": report.code, **about})
     elif found is None:
         say(f"{report.code} does not run by itself.")
     else:
@@ -106,6 +113,7 @@ def _show(report: Report, *, as_json: bool) -> None:
         say(f"{report.code}: {found.cron} in {found.time_zone}; missed: {found.missed.value}. It runs next:")
         for at in times:
             say(f"  {cron.words(at, found.time_zone)}")
+        say_scheduled(before)
         note("A running `datapallas serve` or `datapallas worker` runs it.")
 
 
@@ -124,22 +132,29 @@ def _list(home: Home, *, as_json: bool) -> None:
     from datapallas.reports.folder import Reports
 
     reports = Reports(home.root)
-    rows: list[tuple[str, str, str, str]] = []
-    facts = []
-    for code in reports.codes():
+    rows: list[tuple[str, ...]] = []
+    facts: list[dict[str, Any]] = []
+    with past(home) as past_of:
+        pasts = {code: past_of(code) for code in reports.codes()}
+    for code, before in pasts.items():
+        last = next(iter(before.scheduled), None)
+        ran = run_facts(last) if last is not None else None
         try:
             report = reports.load(code)
         except DataPallasError:
-            rows.append((code, "", "", f"cannot run: datapallas report check {code}"))
-            facts.append({"report": code, "usable": False, "cron": None, "next": []})
+            rows.append((code, "", "", f"cannot run: datapallas report check {code}", words(last)))
+            facts.append({"report": code, "usable": False, "cron": None, "next": [], "last": ran})
             continue
         times, found = _next(report), report.schedule
         shown = cron.words(times[0], found.time_zone) if found and times else "not by itself"
-        rows.append((code, found.cron if found else "", found.missed.value if found else "", shown))
-        facts.append({"report": code, "usable": True, "cron": found.cron if found else None, "next": times})
+        cells = (found.cron, found.missed.value) if found else ("", "")
+        rows.append((code, *cells, shown, words(last)))
+        named = found.cron if found else None
+        facts.append({"report": code, "usable": True, "cron": named, "next": times, "last": ran})
     if as_json:
         show_json({"ok": True, "reports": facts})
     elif rows:
-        show_table(("REPORT", "CRON", "MISSED", "NEXT"), rows)
+        show_table(("REPORT", "CRON", "MISSED", "NEXT", "LAST BY SCHEDULE"), rows)
+        say_trouble({code: one for code, one in pasts.items() if one.scheduled})
     else:
         note("There are no reports.")

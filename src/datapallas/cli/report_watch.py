@@ -1,6 +1,7 @@
 """A run while it goes on, and how it ended: a line that moves on a terminal, plain lines elsewhere.
 
-Must stay true: progress goes to stderr, the result to stdout; Ctrl-C ends the watching and leaves the run as it is.
+Must stay true: progress goes to stderr, the result to stdout; Ctrl-C ends the watching and leaves the run as it is;
+who waits sees what for, and nobody waits for a process that is not there.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from datapallas.cli.options import current_home, for_this_home
 from datapallas.cli.output import note, plain, say
 from datapallas.errors import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL, EX_UNAVAILABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from datapallas.home.report_runs import Progress, ReportRuns
+    from datapallas.outbox.overview import MailboxLine
     from datapallas.outbox.runs.records import Record
 
 _WIDTH = 24
@@ -21,11 +26,12 @@ _LEAST = 0.3  # seconds between two looks
 _LINES = 10.0  # seconds between two lines where there is no terminal
 _PATIENCE = 600.0  # seconds to wait when only those are left whom the server deferred
 _PAUSED = 3.0  # seconds for which a mailbox is seen paused before we believe that it stays so
+_NOBODY = 60.0  # seconds without a process that could do the run: ours takes a few to begin
 _SHOWN = 20
 
 
-def watch(runs: ReportRuns, run: str, *, quiet: bool) -> Progress:
-    """Wait until nothing more happens by itself; the last state."""
+def watch(runs: ReportRuns, run: str, broken: Callable[[], bool], *, quiet: bool) -> Progress:
+    """Wait until nothing more happens by itself; the last state. `broken`: what works on it here has failed."""
     from datapallas.home.report_runs import over
 
     bar = Bar(quiet=quiet)
@@ -34,9 +40,13 @@ def watch(runs: ReportRuns, run: str, *, quiet: bool) -> Progress:
         began = time.monotonic()
         progress = runs.progress(run)
         bar.show(progress)
-        waits = {_PAUSED: _is_paused(progress), _PATIENCE: _only_deferred(progress)}
+        waits = {
+            _PAUSED: _is_paused(progress),
+            _PATIENCE: _only_deferred(progress),
+            _NOBODY: progress.waiting.nobody,
+        }
         since = {name: since.get(name, began) for name, so in waits.items() if so}
-        if over(progress.record) or any(began - at > name for name, at in since.items()):
+        if over(progress.record) or broken() or any(began - at > name for name, at in since.items()):
             break
         time.sleep(max(_LEAST, 4 * (time.monotonic() - began)))  # a million recipients take a while to count
     bar.end()
@@ -87,6 +97,8 @@ class Bar:
     def _line(self, progress: Progress) -> str:
         from datapallas.outbox.estimate import duration
 
+        if progress.waiting.why:
+            return f"{progress.record.state.value}; it waits: {progress.waiting.why}"
         if not progress.total:
             return f"{progress.record.state.value} ..."
         sent = settled(progress)
@@ -132,15 +144,19 @@ def exit_code(progress: Progress) -> int:
         return EX_TEMPFAIL
     if any(count for fate, count in counts.items() if fate != "accepted"):
         return EX_UNAVAILABLE
-    return EX_DATAERR if progress.failed else 0
+    return EX_DATAERR if progress.counts.in_vain else 0
 
 
 def say_summary(runs: ReportRuns, progress: Progress) -> None:
     """The counts, and where the failures are."""
+    from datapallas.home.report_past import explained
+    from datapallas.home.report_runs import over
+
     record = progress.record
-    words = [f"{count:,} {fate}" for fate, count in progress.outcomes.items() if count]
-    words += [f"{progress.failed:,} not sent for a problem"] if progress.failed else []
-    say(f"{record.id}: {record.state.value}: {', '.join(words) or 'nobody to send to'}.")
+    nothing = "nobody to send to" if over(record) else "nothing is promised yet"
+    say(f"{record.id}: {record.state.value}: {progress.counts.words or nothing}.")
+    if progress.waiting.why:
+        say(plain(f"It waits: {progress.waiting.why}."))
     _say_problems(runs, record)
     if any(count for fate, count in progress.outcomes.items() if fate not in {"accepted", "queued"}):
         _say_recipients(runs, record.id)
@@ -148,11 +164,23 @@ def say_summary(runs: ReportRuns, progress: Progress) -> None:
         say(f"Its job is paused; to let it go on: datapallas job resume {record.id}")
     mailbox = progress.mailbox
     if progress.open and mailbox is not None and mailbox.pause:
-        say(f"{mailbox.code} is paused ({mailbox.pause}); `datapallas outbox status` says why.")
-    if record.problem is not None:
-        from datapallas.diagnosis.explain import explain
+        _say_pause(mailbox)
+    if (stopped := explained(record)) is not None:
+        note(plain(stopped.render()))
 
-        note(plain(explain(record.problem, {"run": record.id}).render()))
+
+def _say_pause(mailbox: MailboxLine) -> None:
+    """Why nothing more of it is sent, and what lets it go on."""
+    from datapallas.diagnosis.explain import explain, until_resumed
+    from datapallas.outbox.verdict import UNTIL_RESUMED
+
+    command = for_this_home(f"outbox resume {mailbox.code}")
+    if mailbox.problem is None:
+        say(f"{mailbox.code} is paused ({mailbox.pause}). It goes on with `{command}`.")
+        return
+    say(f"{mailbox.code} is paused ({mailbox.pause}).")
+    found = explain(mailbox.problem, current_home().facts(mailbox.code))
+    note(plain((until_resumed(found, command) if mailbox.pause in UNTIL_RESUMED else found).render()))
 
 
 def _say_problems(runs: ReportRuns, record: Record) -> None:

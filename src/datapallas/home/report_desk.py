@@ -6,7 +6,7 @@ Must stay true: looking at reports that never ran makes no database.
 from __future__ import annotations
 
 import collections
-import contextlib
+import dataclasses
 import os
 import threading
 import time
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datapallas.home import Home
     from datapallas.home.outbox_desk import OutboxDesk
     from datapallas.home.report_lines import Line
+    from datapallas.home.report_past import Past
     from datapallas.home.report_runs import Progress, ReportRuns
     from datapallas.outbox.runs.records import Record, Records
     from datapallas.reports.run import Wanted
@@ -30,6 +31,7 @@ WORK = "report"  # as home.report_steps has it, which costs too much to import h
 _SECONDS = 30.0
 """Over how long a run's rate is measured."""
 _MOST_WATCHED = 100
+_LOOKED_AT = 100  # runs of a report, for its line in the list
 
 
 class ReportDesk:
@@ -77,21 +79,22 @@ class ReportDesk:
         """Every report."""
         from datapallas.home import report_lines
 
-        return report_lines.lines(self.home, self._last, time.time())
+        return report_lines.lines(self.home, self._past, time.time())
 
     def line(self, code: str) -> Line:
         """One of them. Raises ConfigurationError (code ``unknown-report``)."""
         from datapallas.home import report_lines
 
         self.reports.folder(code)
-        return report_lines.line(self.home, code, self._last(code), time.time())
+        return report_lines.line(self.home, code, self._past(code), time.time())
 
     def history(self, code: str, newest: int = 20) -> list[Record]:
         """The runs of a report that somebody started, the newest first."""
         if not self.there:
             return []
-        found = self.runs.history(code, newest=newest + 10)
-        return [one for one in found if one.state.value != "prepared"][:newest]
+        from datapallas.home.report_past import begun
+
+        return begun(self.runs.history(code, newest=newest + 10))[:newest]
 
     def begin(self, code: str, wanted: Wanted) -> str:
         """Promise a run whose rows are read in the background; its id. Raises ConfigurationError."""
@@ -125,6 +128,12 @@ class ReportDesk:
         """
         from datapallas.reports import workbench
 
+        if draft.password is not None:
+            from datapallas.reports.sealing import with_sealed
+
+            draft = dataclasses.replace(
+                draft, text=with_sealed(self.reports, code, draft.text, draft.password), password=None
+            )
         with workbench.laid_out(self.reports.folder(code), self.previews.place, draft) as laid:
             laid.usable()
         for name, text in draft.files.items():
@@ -144,7 +153,7 @@ class ReportDesk:
                 self.reports.delete(new_code)
                 raise
 
-    def _last(self, code: str) -> Record | None:
-        with contextlib.suppress(IndexError):
-            return self.history(code, newest=1)[0]
-        return None
+    def _past(self, code: str) -> Past:
+        from datapallas.home.report_past import Past
+
+        return Past(self.history(code, newest=_LOOKED_AT))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from datapallas.home import Home
+    from datapallas.home.report_past import Past
     from datapallas.outbox.runs.records import Record
     from datapallas.reports.model import Report
 
@@ -29,7 +30,7 @@ class Line:
         report: None when report.toml is wrong.
         connection: the code of the connection it sends through; empty when there is none.
         flaw: why it cannot run; None when it can.
-        last: its newest run.
+        past: its runs.
         next_at: seconds since 1970; 0 when it does not run by itself.
     """
 
@@ -38,17 +39,22 @@ class Line:
     report: Report | None
     connection: str
     flaw: DataPallasError | None
-    last: Record | None
+    past: Past
     next_at: float
 
+    @property
+    def last(self) -> Record | None:
+        """Its newest run."""
+        return self.past.last
 
-def lines(home: Home, last_of: Callable[[str], Record | None], now: float) -> list[Line]:
-    """Every report; `last_of` gives a report's newest run."""
+
+def lines(home: Home, past_of: Callable[[str], Past], now: float) -> list[Line]:
+    """Every report; `past_of` gives a report's runs."""
     reports = Reports(home.root)
-    return [line(home, code, last_of(code), now) for code in reports.codes()]
+    return [line(home, code, past_of(code), now) for code in reports.codes()]
 
 
-def line(home: Home, code: str, last: Record | None, now: float) -> Line:
+def line(home: Home, code: str, past: Past, now: float) -> Line:
     """One of them."""
     report, connection, next_at = None, "", 0.0
     flaw: DataPallasError | None = None
@@ -62,7 +68,7 @@ def line(home: Home, code: str, last: Record | None, now: float) -> Line:
         flaw = problem
     name = report.name if report is not None else code
     return Line(
-        code=code, name=name, report=report, connection=connection, flaw=flaw, last=last, next_at=next_at
+        code=code, name=name, report=report, connection=connection, flaw=flaw, past=past, next_at=next_at
     )
 
 

@@ -93,6 +93,7 @@ def prepare_in(
         "connection": connection,
         "test_to": report.test_to,
         "total": found.recipients,
+        "left_out": {"rows": found.left_out.rows, "parts": found.left_out.parts},
         "today": today(report).isoformat(),
         "begun": time.time(),
         "frozen": True,

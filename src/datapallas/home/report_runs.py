@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from datapallas.errors import UsageError
 from datapallas.home import run_place
+from datapallas.home.report_counts import Counts
 from datapallas.home.report_prepare import Prepared, how_long, new_run_id, prepare
 from datapallas.home.report_steps import WORK, outcomes
+from datapallas.home.run_waits import Waiting, waiting
 from datapallas.outbox import jobs, overview
 from datapallas.outbox.runs.records import Record
 from datapallas.outbox.runs.tables import ENDED, State
@@ -45,6 +47,7 @@ class Progress:
         outcomes: how many recipients of the outbox's job there are of each fate.
         mailbox: what they leave through, with its pause and how long the rest takes.
         held: a person paused the run's job in the outbox.
+        waiting: what it waits for before its messages are promised.
     """
 
     record: Record
@@ -54,6 +57,12 @@ class Progress:
     outcomes: dict[str, int]
     mailbox: MailboxLine | None
     held: bool = False
+    waiting: Waiting = dataclasses.field(default_factory=Waiting)
+
+    @property
+    def counts(self) -> Counts:
+        """What became of everybody so far."""
+        return Counts.of(self.record.facts, self.outcomes)
 
     @property
     def open(self) -> int:
@@ -75,11 +84,13 @@ class Progress:
             "recipients": self.total,
             "done": self.done,
             "not_sent": self.failed,
+            "left_out": self.counts.left_out,
             "outcomes": self.outcomes,
             "open": self.open,
             "problem": record.problem.message if record.problem else "",
             "paused": self.mailbox.pause if self.mailbox else "",
             "held": self.held,
+            "waits": self.waiting.why,
         }
 
 
@@ -163,6 +174,7 @@ class ReportRuns:
             outcomes=outcomes(self.outbox, run),
             mailbox=next((line for line in lines if line.code == connection), None),
             held=self.held(record),
+            waiting=waiting(self.home, self.records, record),
         )
 
     def held(self, record: Record) -> bool:

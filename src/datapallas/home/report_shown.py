@@ -100,7 +100,7 @@ class Previews:
         source = reports.folder(code)
         with workbench.laid_out(source, self.place, draft) as laid:
             try:
-                return self._keep(owner, workbench.with_password(laid.usable(), source), pick)
+                return self._keep(owner, workbench.with_password(laid.usable(), source, draft.password), pick)
             except DataPallasError as problem:
                 _say_where(problem, laid.folder, source)
                 raise

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from datapallas.errors import DataPallasError
 from datapallas.home import run_place
+from datapallas.home.report_counts import Counts
 from datapallas.home.report_prepare import is_error, noted, prepare, stopped_midway
 from datapallas.home.telling import ways
 from datapallas.home.warnings import Notice
@@ -140,15 +141,11 @@ class ReportSteps:
         return dataclasses.replace(found, code=record.subject, test_to=record.facts["test_to"])
 
     def _tell_end(self, record: Record) -> None:
-        counts: dict[str, int] = record.facts["outcomes"]
-        failed = int(record.facts.get("failed", 0))
-        words = [f"{count:,} {fate}" for fate, count in counts.items() if count]
-        words += [f"{failed:,} not sent for a problem"] if failed else []
-        good = not failed and all(fate == "accepted" for fate, count in counts.items() if count)
-        said = f"The report {record.facts['name']} is done: {', '.join(words) or 'nobody to send to'}."
-        if not good:
+        counts = Counts.of(record.facts)
+        said = f"The report {record.facts['name']} is done: {counts.words or 'nobody to send to'}."
+        if not counts.good:
             said += f" See `datapallas report history {record.id}`."
-        self._tell(record, said, everybody=not good)
+        self._tell(record, said, everybody=not counts.good)
 
     def _tell(self, record: Record, sentence: str, *, everybody: bool) -> None:
         """The log always; webhook and email when somebody has to look."""

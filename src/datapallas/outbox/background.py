@@ -1,6 +1,7 @@
 """A courier in the background, for as long as a block lasts.
 
-Must stay true: what ended it is told when the block ends; ending waits for what is being handed over.
+Must stay true: what ended it is told when the block ends, and can be seen before; ending waits for what is being
+handed over.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from datapallas.outbox.courier import Courier
 
@@ -18,8 +19,8 @@ _END_SECONDS = 30.0
 
 
 @contextlib.contextmanager
-def draining(courier: Courier) -> Iterator[None]:
-    """Run a courier in the background for as long as the block lasts."""
+def draining(courier: Courier) -> Iterator[Callable[[], bool]]:
+    """Run a courier in the background for as long as the block lasts; what is given says whether it has failed."""
     failure: list[BaseException] = []
 
     def work() -> None:
@@ -31,7 +32,7 @@ def draining(courier: Courier) -> Iterator[None]:
     thread = threading.Thread(target=work, name="outbox", daemon=True)
     thread.start()
     try:
-        yield
+        yield lambda: bool(failure)
     finally:
         courier.stop()
         thread.join(_END_SECONDS)

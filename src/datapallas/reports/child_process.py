@@ -174,7 +174,11 @@ class Child:
 
     def _cause(self) -> str:
         """Why it is gone."""
-        code = self._process.wait()
+        try:
+            code = self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:  # it closed its pipes and lives on
+            self._process.kill()
+            code = self._process.wait()
         step, words = self._note()
         if "memory allocation of" in words or "MemoryError" in words or "bad_alloc" in words:
             return f"{step}: it takes more memory than limits.render_megabytes allows"

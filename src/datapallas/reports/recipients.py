@@ -52,10 +52,12 @@ class Recipients:
 
     Attributes:
         problems: rows and parts that belong to nobody, so far.
+        parts_alone: how many parts are among them.
     """
 
     def __init__(self, report: Report, rows: Iterable[Row] | None, parts: Iterable[Part]) -> None:
         self.problems = Sink()
+        self.parts_alone = 0
         self._report = report
         self._parts = self._by_token(parts)
         self._all = self._joined(rows) if rows is not None else self._of_parts()
@@ -119,6 +121,7 @@ class Recipients:
             yield Recipient(one.key, one.rows, pages)
         for token, pages in self._parts.items():
             if token not in taken:
+                self.parts_alone += 1
                 text = f"No row has {token!r} in its column {match!r}, so nobody gets this part."
                 self.problems.add(error("part", text, _pages(pages), token))
 

@@ -21,6 +21,7 @@ from datapallas.outbox.runs.records import Ended
 from datapallas.reports import paths
 from datapallas.reports.agreeing import agree
 from datapallas.reports.frozen import Choice, Frozen, freeze
+from datapallas.reports.left_out import LeftOut, left_out
 from datapallas.reports.model import Kind, OnProblem, Problem, Source
 from datapallas.reports.sink import MOST
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from datapallas.mail.message import Message
     from datapallas.reports.model import Recipient, Rendered, Report
-    from datapallas.reports.sink import Sink
 
 SKIPPED = "skipped"
 """The code of a problem that was told before the run began."""
@@ -103,6 +103,7 @@ class Gathered:
     Attributes:
         recipients: how many there are.
         errors: how many recipients and rows have a problem that keeps them from being sent to.
+        left_out: rows and parts of the PDF from which no recipient came; they are among the errors.
         problems: the first thousand, with warnings.
     """
 
@@ -110,6 +111,7 @@ class Gathered:
     recipients: int
     errors: int
     problems: tuple[Problem, ...]
+    left_out: LeftOut
 
 
 def gather(report: Report, wanted: Wanted, target: Path, stdin: BinaryIO | None = None) -> Gathered:
@@ -126,22 +128,22 @@ def gather(report: Report, wanted: Wanted, target: Path, stdin: BinaryIO | None 
         found = recipients_of(report, rows, _parts(report))
         choice = Choice(only=frozenset(wanted.only), sample=wanted.sample)
         frozen = freeze(report, target, choice.of(found, seen), _left(report))
-        sinks = [found.problems, *([rows.problems] if rows is not None else [])]
+        left = left_out(rows, found, choice.only if choice.only or choice.sample else None)
         columns = rows.columns if rows is not None else ()
-    missing = sorted(set(wanted.only) - seen)
+    missing = sorted(choice.only - seen - left.keys)
     if missing:
         frozen.remove()
         raise UsageError(
             f"No recipient has the key {missing[0]!r}.", code="report-key", key=missing[0], report=report.code
         )
     try:
-        return _checked(report, frozen, (columns, sinks))
+        return _checked(report, frozen, (columns, left))
     except BaseException:
         frozen.remove()
         raise
 
 
-def _checked(report: Report, frozen: Frozen, given: tuple[Sequence[str], Sequence[Sink]]) -> Gathered:
+def _checked(report: Report, frozen: Frozen, given: tuple[Sequence[str], LeftOut]) -> Gathered:
     """Look at every envelope: what is wrong with an address is known before the first email leaves.
 
     Where one problem is to stop everything and the list is short, at the emails and documents too.
@@ -150,7 +152,8 @@ def _checked(report: Report, frozen: Frozen, given: tuple[Sequence[str], Sequenc
     from datapallas.reports.problems import Check
     from datapallas.reports.rendering import Renderer
 
-    check, first = Check(report, *given), list[Problem]()
+    columns, left = given
+    check, first = Check(report, columns, left.sinks), list[Problem]()
     count = frozen.about()["recipients"]
     whole = count <= WHOLE and report.limits.on_problem is OnProblem.STOP
     with Renderer(frozen.report(report), envelope_only=not whole) as renderer:
@@ -159,7 +162,9 @@ def _checked(report: Report, frozen: Frozen, given: tuple[Sequence[str], Sequenc
             for problem in check.problems(complete(report, results) if whole else results):
                 if len(first) < MOST:
                     first.append(problem)
-    return Gathered(frozen=frozen, recipients=count, errors=check.errors, problems=tuple(first))
+    return Gathered(
+        frozen=frozen, recipients=count, errors=check.errors, problems=tuple(first), left_out=left
+    )
 
 
 def _rows(report: Report, stack: contextlib.ExitStack, stdin: BinaryIO | None) -> Any:

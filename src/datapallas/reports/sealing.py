@@ -33,10 +33,13 @@ def seal_password(reports: Reports, code: str, password: Secret) -> Report:
     Raises ConfigurationError (`report-password` when the report asks no database, `report-definition` for another
     mistake in it), KeyProblem, StorageError; the file is unchanged then.
     """
-    text = reports.text(code)
-    source = _source(text, code)
-    sealed = seal(reports.root, code, source, password)
-    return reports.save(code, _with_password(text, sealed.text, code))
+    return reports.save(code, with_sealed(reports, code, reports.text(code), password))
+
+
+def with_sealed(reports: Reports, code: str, text: str, password: Secret) -> str:
+    """`text`, a report.toml of `code`, with the password sealed into it. Raises as `seal_password`."""
+    sealed = seal(reports.root, code, _source(text, code), password)
+    return _with_password(text, sealed.text, code)
 
 
 class SealedReports:

@@ -21,15 +21,16 @@ Values: TypeAlias = "Mapping[tuple[str, str], Value]"
 """By section (empty: the top of the file) and key. None takes the key out."""
 
 _ANY_HEADER = re.compile(r"[ \t]*\[")
+_OPENED = re.compile(r"""[ \t]*[A-Za-z0-9_-]+[ \t]*=[ \t]*(?P<mark>\"{3}|'{3})""")
 _KEY = re.compile(
     r"""(?P<before>[ \t]*(?P<name>[A-Za-z0-9_-]+)[ \t]*=[ \t]*)"""
-    r"""(?P<value>"(?:\\.|[^"\\])*"|'[^']*'|[^"'\[{#\s]+)(?P<after>[ \t]*(?:\#.*)?)"""
+    r"""(?P<value>\"{3}[\s\S]*\"{3}|'{3}[\s\S]*'{3}|"(?:\\.|[^"\\])*"|'[^']*'|[^"'\[{#\s]+)(?P<after>[ \t]*(?:\#.*)?)"""
 )
 
 
 def changed(text: str, values: Values) -> str:
     """The text with these values. Raises UsageError (code ``report-edit``, fact ``what``)."""
-    lines = text.splitlines()
+    lines = _logical(text.splitlines())
     by_section: dict[str, dict[str, Value]] = {}
     for (section, key), value in values.items():
         by_section.setdefault(section, {})[key] = value
@@ -37,6 +38,22 @@ def changed(text: str, values: Values) -> str:
         lines = _with(lines, section, wanted)
     found = "\n".join(lines) + "\n"
     _check(text, found, by_section)
+    return found
+
+
+def _logical(lines: list[str]) -> list[str]:
+    """Lines, those of a text over several of them as one: what looks like a header in it is none."""
+    found: list[str] = []
+    mark = ""
+    for line in lines:
+        if mark:
+            found[-1] += f"\n{line}"
+            mark = "" if mark in line else mark
+            continue
+        found.append(line)
+        opened = _OPENED.match(line)
+        if opened is not None and opened["mark"] not in line[opened.end() :]:
+            mark = opened["mark"]
     return found
 
 
@@ -91,8 +108,16 @@ def _new(values: Mapping[str, Value]) -> list[str]:
 
 
 def _toml(value: Value) -> str:
+    if isinstance(value, str) and "\n" in value and _plain(value):
+        return f"'''\n{value}'''"
     # A JSON text is a basic string of TOML, but for DEL, which TOML wants escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _plain(text: str) -> bool:
+    """Whether it may stand over several lines as it is (a literal text of TOML)."""
+    odd = any(ord(one) < ord(" ") and one not in "\t\n" for one in text) or "\x7f" in text
+    return not odd and "'''" not in text and not text.endswith("'")
 
 
 def _check(before: str, after: str, wanted: Mapping[str, Mapping[str, Value]]) -> None:

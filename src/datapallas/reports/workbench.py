@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 
     from datapallas.reports.flaws import Flaws
     from datapallas.reports.model import Report
+    from datapallas.secret import Secret
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Draft:
-    """What would be saved: report.toml, and template files by their names."""
+    """What would be saved: report.toml, template files by their names, and a new password of its database."""
 
     text: str
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    password: Secret | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,14 +74,14 @@ def laid_out(source: Path, place: Path, draft: Draft) -> Iterator[LaidOut]:
         yield LaidOut(report, flaws, folder)
 
 
-def with_password(report: Report, source: Path) -> Report:
-    """The report with the password of its database, which is sealed for the folder it really lies in.
+def with_password(report: Report, source: Path, typed: Secret | None = None) -> Report:
+    """The report with the password of its database: a `typed` one, or the one that is sealed for `source`, where it lies.
 
     Raises ConfigurationError (code `report-password`), KeyProblem.
     """
-    if report.rows is None or not report.rows.password_from:
+    if report.rows is None or not (report.rows.password_from or typed):
         return report
-    rows = dataclasses.replace(report.rows, password=password_of(report.rows, source))
+    rows = dataclasses.replace(report.rows, password=typed or password_of(report.rows, source))
     return dataclasses.replace(report, rows=rows)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from datapallas.errors import Unreachable
 from datapallas.smtp.inbox import closed, too_slow
 from datapallas.smtp.tls import ClientContext, facts_of, refusal, tls_context
+from datapallas.smtp.vanished import notice
 
 if TYPE_CHECKING:
     from datapallas.smtp.body import Octets
@@ -84,8 +85,11 @@ class AsyncWire(asyncio.BufferedProtocol):
         """Set the socket up; asyncio itself has set TCP_NODELAY."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection makes
         self._transport = transport
+        sock = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):  # it may be closed already
+            notice(sock)
         self._poll = select.poll()
-        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._poll.register(sock.fileno(), select.POLLIN)
         peer = str((transport.get_extra_info("peername") or [""])[0])  # none when it is gone already
         self.loopback = peer == "::1" or peer.startswith(("127.", "::ffff:127."))
         transport.set_write_buffer_limits(high=0)  # be told whenever something waits here

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, cast
 from datapallas.errors import Unreachable
 from datapallas.smtp.inbox import closed, too_slow
 from datapallas.smtp.tls import ClientContext, facts_of, refusal, tls_context
+from datapallas.smtp.vanished import notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +87,7 @@ class Wire:
                 sock.settimeout(max((until - time.monotonic()) / (len(found) - tried), _LEAST))
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                notice(sock)
                 return cls(sock)
             except OSError as error:
                 sock.close()

@@ -3,6 +3,7 @@
 Must stay true:
 - one engine in a process; on SQLite one in all processes (a lock), the others only promise;
 - what a dead worker left is resumed on the queue it came from, by whoever is alive (heartbeats, not a server's word);
+- what DBOS gave up, or lost, is promised anew (strays): no run stands there for ever;
 - nothing sleeps in a slot: what has to wait is promised anew, for later; what has to end is handed back at once.
 """
 
@@ -19,6 +20,7 @@ from datapallas import files
 from datapallas.errors import DataPallasError
 from datapallas.outbox.runs import dbos_ways, routines
 from datapallas.outbox.runs.records import Ended, Gone, Record, Records, Task
+from datapallas.outbox.runs.strays import Strays
 from datapallas.outbox.runs.tables import State
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ class Engine:
         self._thread = threading.Thread(target=self._turn, name="runs", daemon=True)
         self.failure: Exception | None = None  # what ended its thread, which nothing should
         self._busy = 0
+        self._doing: set[str] = set()  # workflows
+        self._strays = Strays(records, self.id, place, self._doing)
         self._idle = threading.Condition()
         self._next: dict[str, float] = {}
         self._routines: Sequence[Routine] = ()
@@ -146,6 +150,14 @@ class Engine:
 
     def _run(self, id_: str, attempt: int) -> str:
         """The workflow."""
+        name = f"{id_}/{attempt}"
+        self._doing.add(name)
+        try:
+            return self._steps(id_, attempt)
+        finally:
+            self._doing.discard(name)
+
+    def _steps(self, id_: str, attempt: int) -> str:
         from dbos import DBOS
 
         steps = self._work.steps[self._records.load(id_).work]
@@ -246,7 +258,7 @@ class Engine:
             self._records.move(record.id, [State.QUEUED], State.HANDED)
 
     def _sweep(self) -> None:
-        """Resume what dead workers of this place left, and set free what dead places had not begun."""
+        """Resume what dead workers of this place left or DBOS lost, and set free what dead places had not begun."""
         from dbos import DBOS
 
         alive = self._records.alive()
@@ -257,6 +269,7 @@ class Engine:
             left = [one.workflow_id for one in pending if one.executor_id not in alive]
             if left:
                 DBOS.resume_workflows(left, queue_name=self._queue)
+        self._strays.mend()
         if self._records.path is None:
             self._records.free(set(alive.values()) | {self._place})
 

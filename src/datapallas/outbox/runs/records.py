@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from datapallas.errors import DataPallasError
 
+_LATER = 600.0  # seconds until a run is tried again whose execution was lost, at most
 _CREATING = 7_261_001  # PostgreSQL's advisory lock for making the tables
 
 
@@ -127,6 +128,16 @@ class Records(Database):
         return self.move(
             id_, before, State.QUEUED, attempt=runs.c.attempt + 1, due=due, owner="", ended=0.0, **change
         )
+
+    def afresh(self, record: Record) -> bool:
+        """Promise a run anew whose execution was lost, if it is still that attempt: a little later each time it happens."""
+        live = [State.HANDED.value, State.RUNNING.value]
+        which = sa.and_(runs.c.id == record.id, runs.c.attempt == record.attempt, runs.c.state.in_(live))
+        with self.write() as tx:
+            due = self.now(tx) + min(_LATER, 2.0**record.crashes)
+            values = {"state": State.QUEUED.value, "owner": "", "due": due, "crashes": record.crashes + 1}
+            query = sa.update(runs).where(which).values(attempt=record.attempt + 1, **values)
+            return bool(tx.execute(query).rowcount)
 
     def noted(self, id_: str, *, limit: int = 0) -> Iterator[dict[str, Any]]:
         """What was noted of a run, in its order."""

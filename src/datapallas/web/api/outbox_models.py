@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from datapallas.diagnosis.explain import explain
+from datapallas.diagnosis.explain import explain, until_resumed
 from datapallas.web.api.shown import DiagnosisShown, Shown, diagnosis_of
 
 if TYPE_CHECKING:
-    from datapallas.errors import DataPallasError
     from datapallas.outbox.overview import JobLine, MailboxLine, RecipientLine
     from datapallas.outbox.search import MessageView
 
@@ -148,64 +147,37 @@ class Mailboxes(Shown):
 
 def recipient_shown(line: RecipientLine) -> OutboxRecipientShown:
     """One recipient."""
-    return OutboxRecipientShown(
-        message=line.message,
-        job=line.job,
-        key=line.key,
-        address=line.address,
-        outcome=line.outcome,
-        reply=line.reply,
-        at=line.at,
-        may_be_double=line.may_be_double,
-        problem=_explained(line.problem),
-    )
+    problem = diagnosis_of(explain(line.problem, {"job": line.job})) if line.problem is not None else None
+    return OutboxRecipientShown.of(line, problem=problem)
 
 
 def message_shown(view: MessageView) -> OutboxMessageShown:
     """One message."""
-    return OutboxMessageShown(
-        id=view.id,
-        job=view.job,
-        key=view.key,
-        connection=view.connection,
-        state=view.state,
-        message_id=view.message_id,
-        due=view.due,
+    return OutboxMessageShown.of(
+        view,
         recipients=[recipient_shown(one) for one in view.people],
-        attempts=[
-            AttemptShown(at=one.at, outcome=one.outcome, server=one.server, reply=one.reply)
-            for one in view.attempts
-        ],
+        attempts=[AttemptShown.of(one) for one in view.attempts],
     )
 
 
 def job_shown(line: JobLine) -> JobShown:
     """One job."""
-    return JobShown(
-        id=line.id,
-        name=line.name,
-        connection=line.connection,
-        state=line.state,
-        created=line.created,
-        messages=line.messages,
-        recipients=line.fates,
-        open=line.open,
-        may_be_double=line.doubted,
-    )
+    return JobShown.of(line, recipients=line.fates, may_be_double=line.doubted)
 
 
 def mailbox_shown(line: MailboxLine) -> MailboxShown:
     """One mailbox."""
-    return MailboxShown(
-        connection=line.code,
-        pause=line.pause,
-        waits=line.waits,
-        waiting=line.waiting,
-        sessions=line.sessions,
-        seconds_left=line.left.seconds if line.waiting else 0.0,
-        problem=_explained(line.problem),
-    )
+    seconds = line.left.seconds if line.waiting else 0.0
+    return MailboxShown.of(line, connection=line.code, seconds_left=seconds, problem=_of_mailbox(line))
 
 
-def _explained(problem: DataPallasError | None) -> DiagnosisShown | None:
-    return diagnosis_of(explain(problem)) if problem is not None else None
+def _of_mailbox(line: MailboxLine) -> DiagnosisShown | None:
+    """Its last failure; where only a person's word ends the pause, how to say it."""
+    if line.problem is None:
+        return None
+    from datapallas.outbox.verdict import UNTIL_RESUMED
+
+    found = explain(line.problem, {"connection": line.code})
+    if line.pause in UNTIL_RESUMED:
+        found = until_resumed(found, f"datapallas outbox resume {line.code}")
+    return diagnosis_of(found)

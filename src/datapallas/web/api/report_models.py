@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field
 
 from datapallas.diagnosis.explain import explain
+from datapallas.home.report_counts import Counts
+from datapallas.home.report_past import explained
 from datapallas.oauth.clock import iso
 from datapallas.reports.model import Problem
 from datapallas.web.api.given import Given
@@ -89,8 +91,12 @@ class RunShown(Shown):
     """Recipients that were promised or have a problem."""
     not_sent: int
     """Those with a problem."""
+    left_out: dict[str, int]
+    """`rows` and `parts` (of the PDF that is cut) from which no recipient came."""
     outcomes: dict[str, int]
     """How many recipients of the outbox there are of each outcome."""
+    waits: str
+    """What it waits for before anything is sent; empty: it goes on, or has ended."""
     problem: DiagnosisShown | None
     """What stopped it."""
 
@@ -232,8 +238,10 @@ def run_shown(record: Record, progress: Progress | None = None) -> RunShown:
         recipients=facts.get("total"),
         done=int(facts.get("done", 0)),
         not_sent=int(facts.get("failed", 0)),
+        left_out=Counts.of(facts).left_out,
+        waits=progress.waiting.why if progress is not None else "",
         outcomes=dict(progress.outcomes if progress is not None else facts.get("outcomes") or {}),
-        problem=diagnosis_of(explain(record.problem)) if record.problem is not None else None,
+        problem=diagnosis_of(stopped) if (stopped := explained(record)) is not None else None,
     )
 
 

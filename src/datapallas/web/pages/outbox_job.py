@@ -113,9 +113,11 @@ def message_page(request: Request, message: int, parts: Parts, done: str = "") -
     from datapallas.outbox.search import message as read
 
     view = read(parts.desk.known, message)
+    mailbox = next((one for one in parts.desk.mailboxes() if one.code == view.connection), None)
+    paused = mailbox is not None and mailbox.pause and view.state != "done"
     problems: dict[tuple[str, str], Diagnosis] = {}
     for one in view.people:
-        found = views.explained(one.problem)
+        found = views.explained(one.problem, {"connection": view.connection, "job": view.job})
         if found is not None:
             problems.setdefault((found.id, found.raw), found)
     return page(
@@ -123,6 +125,7 @@ def message_page(request: Request, message: int, parts: Parts, done: str = "") -
         "outbox_message.html",
         active="outbox",
         message=view,
+        paused=views.MailboxView(mailbox).why if mailbox is not None and paused else "",
         problems=list(problems.values()),
         colours=views.COLOURS,
         states=views.STATES,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from datapallas.diagnosis.explain import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from datapallas.diagnosis.explain import Diagnosis
     from datapallas.errors import DataPallasError
@@ -33,10 +33,10 @@ STATES = {
     "done": "is done",
 }
 PAUSES = {
-    "person": "Somebody paused it.",
+    "person": "Somebody paused it. Resume lets it go on.",
     "sign-in": "It cannot sign in; it goes on when somebody has signed in again. By itself one message tries again from time to time; Resume tries at once.",
     "configuration": "Its connection cannot be used; it goes on when that was changed. By itself one message tries again from time to time; Resume tries at once.",
-    "sender": "The provider does not let it send.",
+    "sender": "The provider does not let it send. Press Resume when that is mended: nothing tries again before.",
     "quota": "Its day is used up, the server says; one message tries again each hour.",
 }
 RANGES = {"hour": ("the last hour", 60.0, 60), "day": ("the last 24 hours", 1800.0, 48)}
@@ -154,7 +154,7 @@ class MailboxView:
     def problem(self) -> Diagnosis | None:
         """What stops it."""
         shown = self.line.pause or self.line.waits > _SOON
-        return explained(self.line.problem) if shown else None
+        return explained(self.line.problem, {"connection": self.line.code}) if shown else None
 
 
 class Bar(NamedTuple):
@@ -227,9 +227,9 @@ def chart(history: History, per_minute: float, words: str) -> Chart:
     )
 
 
-def explained(problem: DataPallasError | None) -> Diagnosis | None:
-    """Why something was not accepted."""
-    return explain(problem) if problem is not None else None
+def explained(problem: DataPallasError | None, facts: Mapping[str, str]) -> Diagnosis | None:
+    """Why something was not accepted; `facts` make its commands complete."""
+    return explain(problem, facts) if problem is not None else None
 
 
 def speed(a_second: float) -> str:

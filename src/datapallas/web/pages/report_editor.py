@@ -11,7 +11,7 @@ from datapallas.errors import ConfigurationError, DataPallasError
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import go, page
 from datapallas.web.pages.report_given import Texts, given, same_as_stored, stored
-from datapallas.web.pages.report_view import ReportEditor, view
+from datapallas.web.pages.report_view import SEAL_LOST, ReportEditor, view
 from datapallas.web.pages.reports import SAID
 from datapallas.web.services import Asking, Parts
 from datapallas.web.who import Role
@@ -66,6 +66,8 @@ def _why_not(parts: Services, form: ReportEditor, one: GivenReport) -> str:
         return one.edit_problem
     if form.flaws:
         return "Nothing was saved. Mend what is wrong first."
+    if one.seal_lost:
+        return f"Nothing was saved. {SEAL_LOST}"
     try:
         return "" if same_as_stored(parts.reports.reports, one) else _MEANWHILE
     except DataPallasError as problem:

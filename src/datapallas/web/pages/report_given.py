@@ -19,17 +19,21 @@ from datapallas.reports.flaws import FILE
 from datapallas.reports.masking import masked, password_files, unmasked
 from datapallas.reports.toml_edit import changed
 from datapallas.reports.workbench import Draft
+from datapallas.web.pages import report_rows as rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from datapallas.reports.folder import Reports
     from datapallas.reports.toml_edit import Value
+    from datapallas.secret import Secret
 
 FIELDS = {
     "name": ("", "name"),
     "connection": ("", "connection"),
     "file": ("rows", "file"),
+    "url": ("rows", "url"),
+    "query": ("rows", "query"),
     "to": ("email", "to"),
     "cc": ("email", "cc"),
     "bcc": ("email", "bcc"),
@@ -48,7 +52,7 @@ _NEEDED = frozenset({"to", "subject"})
 _WHOLE = frozenset({"recipients"})
 _TEMPLATES = (".html", ".htm", ".txt", ".typ", ".md")
 _MOST_TEMPLATES, _LARGEST_TEMPLATE = 20, 256 * 1024
-_LONGEST_FIELD = 4000
+_LONGEST_FIELD, _LONGEST_QUERY = 4000, 100_000
 SOURCE = "source"
 
 
@@ -61,8 +65,11 @@ class GivenReport:
         fields: as they were typed.
         files: templates by their names.
         seen: the fingerprints of what was stored when the page was filled, by the names of files.
-        tab: the tab that is shown.
+        typed_in: where something was typed last: the source, which is right then, else the fields are.
         edit_problem: why a field could not be written into the text.
+        rows_from: where its rows come from, as `report_rows` names it.
+        password: of its database, when one was typed.
+        seal_lost: the sealed password would not open any more, and no other one was typed.
     """
 
     code: str
@@ -70,13 +77,16 @@ class GivenReport:
     fields: Mapping[str, str]
     files: Mapping[str, str]
     seen: Mapping[str, str]
-    tab: str = ""
+    typed_in: str = ""
     edit_problem: str = ""
+    rows_from: str = rows.FILE
+    password: Secret | None = None
+    seal_lost: bool = False
 
     @property
     def draft(self) -> Draft:
         """What would be saved."""
-        return Draft(self.text, self.files)
+        return Draft(self.text, self.files, self.password if self.rows_from == rows.DATABASE else None)
 
     @property
     def shown(self) -> str:
@@ -88,7 +98,14 @@ def stored(reports: Reports, code: str) -> GivenReport:
     """The report as it is stored. Raises ConfigurationError (code `unknown-report`), StorageError."""
     text = _text(reports, code)
     files = templates(reports, code, text)
-    return GivenReport(code=code, text=text, fields=fields_of(text), files=files, seen=_marks(text, files))
+    return GivenReport(
+        code=code,
+        text=text,
+        fields=fields_of(text),
+        files=files,
+        seen=_marks(text, files),
+        rows_from=rows.source_of(text),
+    )
 
 
 def templates(reports: Reports, code: str, text: str) -> dict[str, str]:
@@ -140,21 +157,26 @@ def given(reports: Reports, code: str, texts: Mapping[str, str]) -> GivenReport:
     """What the form says; fields that differ from the text are written into it. Raises as `stored`, UsageError."""
     before = _text(reports, code)
     text = unmasked(texts.get(SOURCE, masked(before)), before)
-    typed = {name: texts[f"f-{name}"][:_LONGEST_FIELD] for name in FIELDS if f"f-{name}" in texts}
+    typed = {name: texts[f"f-{name}"][: _longest(name)] for name in FIELDS if f"f-{name}" in texts}
     files = {name.removeprefix("file:"): value for name, value in texts.items() if name.startswith("file:")}
     known = templates(reports, code, before)
     files = {name: value for name, value in files.items() if name in known}  # one that was deleted stays so
-    tab, problem = texts.get("tab", ""), ""
-    if tab != SOURCE and typed:
-        text, problem = _with_fields(text, typed)
+    typed_in, problem = texts.get("typed-in", ""), ""
+    wanted = texts.get(rows.ROWS_FROM, "") if typed_in != SOURCE else ""
+    if typed_in != SOURCE and typed:
+        text, problem = _with_fields(text, typed, wanted)
+    password = rows.typed_password(texts)
     return GivenReport(
         code=code,
         text=text,
-        fields=typed if problem else {**fields_of(text), **_odd(typed, tab)},
+        fields=typed if problem else {**fields_of(text), **_odd(typed, typed_in)},
         files=files,
         seen={name: texts.get(f"seen:{name}", "") for name in (FILE, *files)},
-        tab=tab,
+        typed_in=typed_in,
         edit_problem=problem,
+        rows_from=wanted if wanted in {rows.FILE, rows.DATABASE} else rows.source_of(text),
+        password=password,
+        seal_lost=password is None and rows.seal_lost(text, before),
     )
 
 
@@ -165,13 +187,18 @@ def same_as_stored(reports: Reports, one: GivenReport) -> bool:
     return all(now.get(name) == mark for name, mark in one.seen.items())
 
 
-def _with_fields(text: str, typed: Mapping[str, str]) -> tuple[str, str]:
+def _longest(name: str) -> int:
+    return _LONGEST_QUERY if name == "query" else _LONGEST_FIELD
+
+
+def _with_fields(text: str, typed: Mapping[str, str], wanted: str) -> tuple[str, str]:
+    """`wanted`: where the rows come from; empty: from where they do."""
     now = fields_of(text)
     if not now:
         return text, ""
-    values: dict[tuple[str, str], Value] = {}
+    values: dict[tuple[str, str], Value] = rows.other_source(text, wanted)
     for name, value in typed.items():
-        if value != now[name]:
+        if value != now[name] and rows.belongs(name, wanted or rows.source_of(text)):
             values[FIELDS[name]] = _value(name, value.strip())
     if typed.get("cron", "x").strip() == "" and now["cron"]:
         values |= {FIELDS[name]: None for name in ("cron", "time-zone", "missed")}
@@ -193,9 +220,9 @@ def _value(name: str, text: str) -> Value:
     return text
 
 
-def _odd(typed: Mapping[str, str], tab: str) -> dict[str, str]:
+def _odd(typed: Mapping[str, str], typed_in: str) -> dict[str, str]:
     """What was typed into fields and stands nowhere in the text yet: a time zone without a schedule."""
-    if tab == SOURCE or typed.get("cron", "").strip():
+    if typed_in == SOURCE or typed.get("cron", "").strip():
         return {}
     return {name: typed[name] for name in ("time-zone", "missed") if name in typed}
 

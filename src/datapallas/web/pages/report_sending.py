@@ -14,6 +14,7 @@ from fastapi import Form as Field
 
 from datapallas.diagnosis.explain import explain
 from datapallas.errors import AddressError, DataPallasError, UsageError
+from datapallas.home.report_past import explained
 from datapallas.mail.address import parse_one
 from datapallas.outbox.runs.tables import ENDED
 from datapallas.web.guard import needs
@@ -171,7 +172,7 @@ def _progress(request: Request, parts: Services, code: str, run: str) -> dict[st
         "rate": f"{rate:,.1f} a second" if rate else "",
         "left": (lasting(left) or "less than a minute") if left > 0 else "",
         "problems": problems,
-        "diagnosis": explain(progress.record.problem) if progress.record.problem else None,
+        "diagnosis": explained(progress.record),
         "paused": paused,
         "name": progress.record.facts.get("name") or code,
     }

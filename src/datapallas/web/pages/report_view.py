@@ -13,6 +13,7 @@ from datapallas.outbox.runs import cron
 from datapallas.reports import workbench
 from datapallas.reports.flaws import FILE
 from datapallas.reports.masking import password_files
+from datapallas.web.pages import report_rows as rows
 from datapallas.web.pages.report_given import FIELDS
 from datapallas.web.pages.times import ago
 
@@ -30,6 +31,11 @@ MISSED = (
     ("once", "Once, whatever passed"),
     ("skip", "Not at all"),
     ("all", "Each of them"),
+)
+ROWS_FROM = ((rows.FILE, "A file"), (rows.DATABASE, "A database"))
+SEAL_LOST = (
+    "The address or the query of the database was changed, and its sealed password opens for what they were only. "
+    "Type the password again."
 )
 ON_PROBLEM = (("", "Send nothing (usual)"), ("stop", "Send nothing"), ("skip", "Send to the others"))
 
@@ -96,7 +102,7 @@ class ReportEditor:
     @property
     def fields(self) -> dict[str, str]:
         """What stands in each field."""
-        return dict(self.given.fields)
+        return {**self.given.fields, "rows-from": self.given.rows_from} if self.given.fields else {}
 
     @property
     def readable(self) -> bool:
@@ -108,6 +114,8 @@ class ReportEditor:
         for flaw in self.flaws:
             if flaw.file == FILE and _KEYS.get(flaw.key) == name:
                 return flaw.reason[:1].upper() + flaw.reason[1:] + "."
+        if name == "password":
+            return SEAL_LOST if self.given.seal_lost else ""
         return self.connection_problem if name == "connection" else ""
 
     @property
@@ -116,17 +124,14 @@ class ReportEditor:
         return [(f"{one.file}, line {one.line}", f"{one.reason}.") for one in self.flaws]
 
     @property
-    def rows_words(self) -> str:
-        """Where the rows come from, when that is no file."""
-        if self.report is None:
-            return ""
-        if self.report.rows is None:
-            return "The pages of the PDF that is cut are the rows." if self.report.burst else ""
-        return (
-            "A database is asked; its address and the query stand on the tab Source."
-            if self.report.rows.url
-            else ""
-        )
+    def rows_from(self) -> tuple[tuple[str, str], ...]:
+        """What rows can come from; none where the pages of a PDF are the rows."""
+        return () if self.given.rows_from == rows.PARTS else ROWS_FROM
+
+    @property
+    def password_words(self) -> tuple[str, bool]:
+        """What is known of the database's password, and whether one can be typed here."""
+        return rows.password_words(self.given.text)
 
     @property
     def next_runs(self) -> list[NextRun]:
@@ -167,12 +172,12 @@ def view(parts: Services, given: GivenReport, *, editable: bool) -> ReportEditor
     place = parts.reports.previews.place
     with workbench.laid_out(reports.folder(given.code), place, given.draft) as laid:
         report, flaws = laid.report, tuple(laid.flaws)
-    rows = parts.home.overview()
+    connections = parts.home.overview()
     return ReportEditor(
         given=given,
         report=report,
         flaws=flaws,
-        connections=_choices(rows, given.fields.get("connection", "")),
+        connections=_choices(connections, given.fields.get("connection", "")),
         connection_problem=_connection_problem(parts, given),
         files=files_of(parts, given),
         editable=editable,

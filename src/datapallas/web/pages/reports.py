@@ -12,6 +12,8 @@ from fastapi import Form as Field
 from datapallas.connection.codes import MAX_CODE, PREFIX, kebab
 from datapallas.diagnosis.explain import explain
 from datapallas.errors import DataPallasError, UsageError
+from datapallas.home.report_counts import Counts
+from datapallas.home.report_past import explained
 from datapallas.outbox.runs import cron
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import go, page
@@ -59,7 +61,6 @@ SAID = {
 }
 """What a page may say when it opens, by the word in its address."""
 COLOURS = {"done": "good", "stopped": "bad", "cancelled": "calm"}
-FATES = ("accepted", "refused", "unknown", "parked", "deferred", "queued")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,26 +105,23 @@ class RunView:
     @property
     def counts(self) -> str:
         """What became of its recipients, in words."""
-        found: dict[str, int] = self.record.facts.get("outcomes") or {}
-        words = [f"{found[fate]:,} {fate}" for fate in FATES if found.get(fate)]
-        failed = int(self.record.facts.get("failed", 0))
-        words += [f"{failed:,} not sent"] if failed else []
-        return ", ".join(words)
+        return Counts.of(self.record.facts).words
 
     @property
     def colour(self) -> str:
         """good, calm, warn or bad."""
-        found: dict[str, int] = self.record.facts.get("outcomes") or {}
         colour = COLOURS.get(self.record.state.value, "calm")
-        troubled = self.record.facts.get("failed") or any(
-            n for fate, n in found.items() if n and fate != "accepted"
-        )
-        return "warn" if colour == "good" and troubled else colour
+        return "warn" if colour == "good" and not Counts.of(self.record.facts).good else colour
 
     @property
-    def problem(self) -> str:
-        """What stopped it; empty when nothing did."""
+    def why(self) -> str:
+        """What stopped it, as it was said; empty when nothing did."""
         return self.record.problem.message if self.record.problem else ""
+
+    @property
+    def problem(self) -> Diagnosis | None:
+        """What stopped it, explained; None when nothing did."""
+        return explained(self.record)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,6 +138,18 @@ class ReportLine:
     def run(self) -> RunView | None:
         """Its last run."""
         return RunView(self.line.last, self.now) if self.line.last is not None else None
+
+    @property
+    def by_itself(self) -> RunView | None:
+        """Its last run by schedule, where another one came after it."""
+        found = next(iter(self.line.past.scheduled), None)
+        return RunView(found, self.now) if found is not None and found is not self.line.last else None
+
+    @property
+    def trouble(self) -> RunView | None:
+        """The last run that was no test, when a person should look at it."""
+        found = self.line.past.trouble
+        return RunView(found, self.now) if found is not None else None
 
     @property
     def source(self) -> str:
