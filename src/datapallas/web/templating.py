@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 
 from datapallas.diagnosis import catalogue
 from datapallas.web import static_files
+from datapallas.web.pages.times import clock
 from datapallas.web.services import Mode
 from datapallas.web.who import Role
 
@@ -40,6 +41,7 @@ def environment() -> Environment:
     )
     made.globals["asset"] = static_files.address
     made.globals["page_fix"] = page_fix
+    made.filters["clock"] = clock
     return made
 
 
