@@ -11,8 +11,12 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/datapallas demo
 
+# Two processes share the machine with real servers and browsers. What failed there is tried once more, alone; failing
+# twice is a failure, and what passed the second time is printed, to be mended: see CONTRIBUTING.md.
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile || { \
+	  test $$? -eq 1 && echo "Once more, alone: the tests that failed." && \
+	  $(BIN)/pytest --last-failed --last-failed-no-failures none -rA --tb=short; }
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ FLAGS = (
     # Every name ending in .example is this machine; other names are nowhere.
     "--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
-WAIT = 15_000  # milliseconds until something that should be there is missed
+WAIT = 60_000  # milliseconds until something that should be there is missed
 
 
 def program() -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from datapallas.connection.file_store import FileStore
 from datapallas.home import Home
-from strangers.process import wait_for
+from strangers.process import free_ports, wait_for
 from web.command import command, run
 
 if TYPE_CHECKING:
@@ -69,14 +69,14 @@ class Served:
             assert self.process.poll() is None, err.read_text()
             return "\n}" in out.read_text()
 
-        wait_for(ready, "the page to be served", 30)
+        wait_for(ready, "the page to be served", 60)
         self.told = json.loads(out.read_text())
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Kill it, as a power cut would; or ask it to end."""
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(20)
+            self.process.wait(60)
             self.process = None
 
     def port(self) -> str:
@@ -120,7 +120,8 @@ def served(folder: Path, *words: str) -> Iterator[Served]:
     """A server over an empty home in `folder`, until the block ends."""
     (folder / "home").mkdir(exist_ok=True)
     (folder / "log").mkdir()
-    server = Served(folder / "home", words or ("--port", "0"), folder / "log")
+    # A port that no client is given while the server is killed and starts again.
+    server = Served(folder / "home", words or ("--port", str(free_ports(1)[0])), folder / "log")
     try:
         server.start()
         yield server

@@ -47,6 +47,16 @@ def tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
 
+_ANSWERED = """() => { window.answered = new Promise((done) =>
+  document.addEventListener("htmx:afterRequest", () => done(), {once: true})); }"""
+
+
+def answered(page: Page) -> Callable[[], object]:
+    """To be called after what asks the server something: waits until its next answer is on the page, or was left out."""
+    page.evaluate(_ANSWERED)
+    return lambda: page.evaluate("() => window.answered")
+
+
 def seldom(page: Page) -> None:
     """Open what is seldom needed on the tab that is shown."""
     part = page.get_by_role("tabpanel").locator("details").filter(has=page.get_by_text("Seldom needed"))

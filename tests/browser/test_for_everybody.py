@@ -6,18 +6,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from axe_playwright_python.sync_playwright import DEFAULT_OPTIONS, Axe  # type: ignore[import-untyped]
 from playwright.sync_api import expect
 
 from browser import steps
 from browser.steps import Person
 from browser.test_sign_ins import changed, device_page, waiting
-from datapallas.connection.model import Provider
+from datapallas.connection.model import Provider, Security
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
     from browser.served import Served
     from browser.visit import Visit
@@ -30,6 +30,10 @@ _TOO_WIDE = """Array.from(document.querySelectorAll("main *")).filter((one) =>
   one.getBoundingClientRect().right > innerWidth + 1).slice(0, 3).map((one) => one.outerHTML.slice(0, 120))"""
 
 
+# All that another scheme changes: the rest of a page is the same in the dark.
+_COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"], "resultTypes": ["violations"]}
+
+
 def problems(page: Page, scene: str) -> Iterator[str]:
     """What axe-core finds, light and dark, wide and narrow; and whether the narrow page scrolls sideways."""
     axe = Axe()
@@ -39,7 +43,8 @@ def problems(page: Page, scene: str) -> Iterator[str]:
             yield f"{scene}: scrolls sideways at 390 px: {page.evaluate(_TOO_WIDE)}"
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            found: dict[str, Any] = axe.run(page).response
+            options = _COLOURS if scheme == "dark" else DEFAULT_OPTIONS
+            found: dict[str, Any] = axe.run(page, options=options).response
             for violation in found["violations"]:
                 nodes = [
                     node["html"][:160] + " " + node["failureSummary"][:200] for node in violation["nodes"]
@@ -201,6 +206,17 @@ def test_the_keyboard_does_everything(visit: Visit, server: Served, sandbox: San
     expect(page.get_by_text("Accepted: 250")).to_be_visible()
 
 
+def test_a_check_takes_the_focus_from_nothing(visit: Visit, server: Served, sandbox: Sandbox) -> None:
+    """Whoever goes on by keyboard right after typing stays where they are when what they typed is checked."""
+    page = visit.goto(f"/connections/{server.add(sandbox.connection())}")
+    button = steps.sign_in_button(page)
+    answered = steps.answered(page)
+    steps.fill(page, scope="smtp openid email")
+    button.focus()
+    answered()
+    expect(button).to_be_focused()
+
+
 def test_menus_and_questions_by_keyboard(visit: Visit, server: Served, sandbox: Sandbox) -> None:
     """A menu opens with Enter and closes with Escape; a question can be left with Escape, and the focus comes back."""
     code = server.add(sandbox.connection())
@@ -232,3 +248,33 @@ def test_states_are_read_without_colour(visit: Visit, server: Served, sandbox: S
     page = visit.goto("/connections")
     words = [steps.row(page, server.stored(code).name).locator(".state").inner_text() for code in codes]
     assert all(words) and len(set(words)) == len(words)
+
+
+def test_hands_that_are_faster_than_the_page(visit: Visit, server: Served, sandbox: Sandbox) -> None:
+    """What is typed and pressed while the page's scripts are still on their way counts, and goes into no address."""
+    held: list[Route] = []
+    page = visit.page
+    page.route("**/static/htmx.min.js*", lambda route: held.append(route), times=1)  # noqa: PLW0108
+    page.goto(f"{server.origin}/connections/new?kind=password", wait_until="commit")
+    smtp = sandbox.server(Security.TLS)
+    steps.fill(page, connection_name="Fast", from_address=steps.ALICE, host=smtp.host, port=smtp.port)
+    steps.fill(page, user_name=steps.ALICE, password="typed before anything is ready")
+    steps.field(page, "Security").select_option("TLS")
+    page.get_by_role("button", name="Save").click()
+    expect(page).to_have_url(f"{server.origin}/connections/new?kind=password")
+    held.pop().continue_()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    assert server.stored("eml-fast").server.port == smtp.port
+
+
+def test_what_one_types_early_is_checked(visit: Visit) -> None:
+    """What was typed before the page was ready is checked as soon as it is, without another letter."""
+    held: list[Route] = []
+    page = visit.page
+    page.route("**/static/htmx.min.js*", lambda route: held.append(route), times=1)  # noqa: PLW0108
+    page.goto(f"{visit.origin}/connections/new?kind=microsoft", wait_until="commit")
+    steps.fill(page, port="lots")
+    steps.tab(page, "Advanced")
+    held.pop().continue_()
+    expect(page.locator("#says-port")).not_to_be_empty()
+    expect(page.get_by_role("tabpanel", name="Advanced")).to_be_visible()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +12,7 @@ from browser import steps
 from browser.steps import ALICE, Person
 from browser.visit import OFFLINE, visiting
 from datapallas.connection.model import Provider
-from datapallas.home import sign_in_work
-from datapallas.oauth.sign_in import SignIn
+from datapallas.oauth.endpoint import Endpoint
 from web.page import served as served_here
 
 if TYPE_CHECKING:
@@ -116,17 +114,17 @@ def test_a_code_that_has_expired(visit: Visit, server: Served, sandbox: Sandbox)
     steps.sign_in(page, Person())
 
 
-def test_nobody_comes_in_time(
-    chromium: Browser, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_comes_in_time(chromium: Browser, sandbox: Sandbox, tmp_path: Path) -> None:
     """A sign-in that nobody finishes ends by itself, and the page says what to look for at the provider."""
-    monkeypatch.setattr(sign_in_work, "SignIn", functools.partial(SignIn, seconds=1))
     with served_here(tmp_path) as here:
+        here.services.home.endpoint = Endpoint(clock=here.clock)
         here.services.home.folder.create(sandbox.connection())
         with visiting(chromium, here.origin) as visit:
             visit.goto(f"/open?key={here.services.access.links.make().reveal()}")
             page = at_the_third_step(visit, "eml-sandbox")
             steps.start_sign_in(page)
+            waiting(page)
+            here.clock.ahead += 301
             diagnosis = page.locator("#sign-in .diagnosis")
             expect(diagnosis).to_contain_text("Do this")
             page.get_by_text("The provider shows an error?").click()

@@ -27,7 +27,7 @@ from datapallas.outbox.accept import Item, Job, accept
 from outbox.office import CODE, SENDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from chaos.networks import Machine
     from datapallas.outbox.database import Database
@@ -45,10 +45,10 @@ _BETWEEN = 40  # messages between two blows: on a slow machine too there is some
 class Sink:
     """The mail server, and what it took."""
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1", prefix: Sequence[str] = ()) -> None:
         self._log = folder / "taken.log"
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "sink.py"), str(self._log), host],
+            [*prefix, sys.executable, str(HERE / "sink.py"), str(self._log), host],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -77,7 +77,7 @@ class Sink:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)
         self._process.stdout.close()
 
 
@@ -212,14 +212,14 @@ class Fight:
             one.kill()
             one.wait()
 
-    def wait_for(self, count: int, seconds: float = 30.0) -> None:
+    def wait_for(self, count: int, seconds: float = 180.0) -> None:
         """Wait until the server has taken so many."""
         until = time.monotonic() + seconds
         while len(self.sink.times()) < count:
             assert time.monotonic() < until, self.account()
             time.sleep(0.02)
 
-    def wait_until_done(self, seconds: float = 30.0) -> None:
+    def wait_until_done(self, seconds: float = 180.0) -> None:
         """Wait until every message is done."""
         until = time.monotonic() + seconds
         while not self._done():

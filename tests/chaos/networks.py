@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import shutil
 import subprocess
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NETWORK = "10.213.0.0/16"
+_NUMBERS = itertools.cycle(
+    range(63)
+)  # of the networks of this process: none is made again while an old one ends
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +56,10 @@ def machines(count: int) -> Iterator[list[Machine]]:
     """So many machines. Skips, or fails in CI, where they cannot be made."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         missing("network namespaces need root and iproute2 (apt-get install iproute2)")
-    own = os.getpid() % 250
+    own = os.getpid()
     made = [
-        Machine(f"dp{own}n{n}", f"10.213.{own}.{4 * n + 1}", f"10.213.{own}.{4 * n + 2}")
-        for n in range(count)
+        Machine(f"dp{own:x}n{n}", f"10.213.{own % 250}.{4 * n + 1}", f"10.213.{own % 250}.{4 * n + 2}")
+        for n in itertools.islice(_NUMBERS, count)
     ]
     try:
         for machine in made:
@@ -63,7 +67,9 @@ def machines(count: int) -> Iterator[list[Machine]]:
         yield made
     finally:
         for machine in made:
-            subprocess.run(["ip", "netns", "del", machine.name], capture_output=True, check=False)
+            # The cable by itself: with its namespace it would go some time later, and its address with it.
+            for words in (["link", "del", f"{machine.name}a"], ["netns", "del", machine.name]):
+                subprocess.run(["ip", *words], capture_output=True, check=False)
 
 
 def _make(machine: Machine) -> None:

@@ -33,12 +33,14 @@ class Faults:
         busy: MAIL is answered with 421 or 432.
         policy: the message is answered with 451 4.7.500.
         slow: seconds before the answer to a message.
+        mute: 1: no message is answered after it was taken.
     """
 
     lost: float = 0.0
     busy: float = 0.0
     policy: float = 0.0
     slow: float = 0.0
+    mute: float = 0.0
 
 
 class Recipients(dict[str, bytes]):
@@ -113,6 +115,7 @@ def main() -> None:
         print(storm.port, flush=True)  # noqa: T201
         for line in sys.stdin:
             storm.faults = Faults(**json.loads(line))
+            storm.gate = threading.Event() if storm.faults.mute else None
             print("ok", flush=True)  # noqa: T201
 
 

@@ -100,7 +100,7 @@ def mail(box: int) -> Iterator[Item]:
 
 def settle(database: Database, clock: Clock, paused: set[str]) -> None:
     """Wait until nothing is due any more."""
-    wait, until = threading.Event(), time.monotonic() + 30
+    wait, until = threading.Event(), time.monotonic() + 120
     while True:
         assert time.monotonic() < until, look.states(database)
         full = {row.code for row in look.rows(database, tables.mailboxes) if row.day_full_until > clock.at}
@@ -143,7 +143,7 @@ def test_a_day_with_one_of_fifty_parked(
         settle(database, clock, set())
     finally:
         courier.stop()
-        thread.join(30)
+        thread.join(60)
     assert look.counts(database) == {"accepted": BOXES * EACH}
     assert len(stage.taken) == BOXES * EACH
     small = [at for at, who in stage.taken.at if who.startswith("p-8-")]

@@ -54,7 +54,7 @@ def test_everybody_has_an_outcome(
         policy=0.00005 if LARGE else 0.0,
     )
     try:
-        account = fight.run(3000.0 if LARGE else 90.0)
+        account = fight.run(3000.0 if LARGE else 300.0)
     finally:
         database.close()
     with capsys.disabled():

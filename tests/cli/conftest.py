@@ -32,4 +32,4 @@ def shell(
     shell = Shell(tmp_path, sandbox, monkeypatch, capsys)
     yield shell
     for thread in shell.person.threads:
-        thread.join(20)
+        thread.join(60)

@@ -50,6 +50,12 @@ def test_a_user_from_first_to_last(shell: Shell) -> None:
     assert all(line["who"] == f"command line, uid {os.getuid()}" for line in audit(shell))
 
 
+def test_an_option_that_is_missing_is_told_on_one_line(shell: Shell) -> None:
+    """With what can be chosen, and no control character."""
+    said = shell.call("user", "add", "anna").err
+    assert "Missing option '--role'. Choose from: viewer, operator, admin\n" in said
+
+
 @pytest.mark.parametrize(
     ("words", "code", "id_"),
     [

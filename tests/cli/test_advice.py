@@ -73,7 +73,7 @@ def test_a_sandbox_that_was_started_again(shell: Shell) -> None:
         assert running.stderr and running.stdout
         assert any("Ctrl-C" in line for line in iter(running.stderr.readline, ""))
         running.send_signal(signal.SIGINT)
-        out, _ = running.communicate(timeout=20)
+        out, _ = running.communicate(timeout=60)
     lines = [line.strip() for line in out.splitlines() if line.startswith("  datapallas")]
     assert lines[0].startswith("datapallas connection delete eml-sandbox --force")
     assert lines[1].startswith("datapallas connection create sandbox")

@@ -39,9 +39,9 @@ def test_every_command_of_connection_in_one_life(shell: Shell) -> None:
         "--provider",
         "MICROSOFT",
         "--tenant-id",
-        "T",
+        "contoso.example",
         "--client-id",
-        "C",
+        "1b2c3d4e-5f60-7182-93a4-b5c6d7e8f901",
         "--from",
         "reports@contoso.example",
     ]
@@ -51,7 +51,11 @@ def test_every_command_of_connection_in_one_life(shell: Shell) -> None:
     assert "datapallas system oauth2 sign-in --connection eml-office365" in done.out
     shown = shell.call("connection", "show", "eml-office365", "--json").json
     assert (shown["host"], shown["port"], shown["security"]) == ("smtp.office365.com", "587", "STARTTLS")
-    assert (shown["tenant-id"], shown["client-id"], shown["refresh-token"]) == ("T", "C", "not set")
+    assert (shown["tenant-id"], shown["client-id"], shown["refresh-token"]) == (
+        "contoso.example",
+        words[5],
+        "not set",
+    )
     assert shown["redirect-uri-to-register"] == "http://localhost"
     assert shell.call("connection", "set", "eml-office365", "from-name=Zahlen & Co", "port=2525").code == 0
     text = shell.call("connection", "show", "eml-office365").out
@@ -105,7 +109,9 @@ def test_another_cloud_or_provider_brings_its_own_server(shell: Shell) -> None:
 
 
 def test_an_unknown_code_names_the_known_ones(shell: Shell) -> None:
-    """A slip of the pen is told with what there is."""
+    """A slip of the pen is told with what there is, and with the first of many; without any, how to make one."""
+    none = shell.call("oauth2", "status", "--json").json["error"]
+    assert none["id"] == "no-connection-yet" and "datapallas connection create" in none["fix"]
     shell.create()
     for words in (("show",), ("set",), ("default",), ("delete",)):
         done = shell.call("connection", *words, "eml-sandbax")
@@ -116,6 +122,12 @@ def test_an_unknown_code_names_the_known_ones(shell: Shell) -> None:
         and done.json["error"]["id"] == "unknown-connection"
         and CODE in done.json["error"]["title"]
     )
+    one = shell.file.read_text()
+    for number in range(14):
+        code = f"eml-n{number:02}"
+        text = one.replace(CODE, code).replace("<default>true", "<default>false")
+        (shell.file.parent / f"{code}.xml").write_text(text)
+    assert "eml-n11 and 3 more." in shell.call("connection", "show", "eml-nope").err
 
 
 def test_a_duplicate_has_no_secret(shell: Shell) -> None:
@@ -247,7 +259,8 @@ def test_a_change_that_ends_the_sign_in_needs_a_yes(shell: Shell) -> None:
     shell.signed_in()
     before = shell.file.read_bytes()
     done = shell.call("connection", "set", CODE, "host=localhost")
-    assert done.code == 78 and "--drop-sign-in" in done.err and shell.file.read_bytes() == before
+    assert done.code == 78 and shell.file.read_bytes() == before
+    assert "Do this: Leave it as it is, or run the same command with `--drop-sign-in`" in done.err
     shell.file.write_bytes(before.replace(b">127.0.0.1</host>", b">localhost</host>"))
     assert shell.file.read_bytes() != before
     done = shell.call("send", "--to", "bob@sandbox.example")
@@ -341,6 +354,7 @@ def test_create_and_set_say_what_is_wrong_or_missing(shell: Shell) -> None:
         "connection", "create", "office", "--provider", "MICROSOFT", "--client-id", "contoso.com"
     )
     assert done.code == 0 and "Created eml-office" in done.out and "Check" not in done.out
+    assert "Next, correct what is wrong with `datapallas connection set`:" in done.out
     assert "Check client-id: A client id of Microsoft looks like" in done.err
     assert "Incomplete before sending: The sender's address is not set." in done.err
     fields = ["client-id=1b2c3d4e-5f60-7182-93a4-b5c6d7e8f901", "tenant-id=contoso.com", "from=a@contoso.com"]

@@ -69,7 +69,7 @@ class Typing:
 
     def sees(self, pattern: str) -> str:
         """Wait until the screen shows it; the first group, or all of it."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not (found := re.search(pattern, self.screen)):
             assert time.monotonic() < end and self._read(1.0), self.screen
         return found[found.re.groups and 1]
@@ -82,7 +82,7 @@ class Typing:
         while self._read(20):
             pass
         assert self.process.stdout is not None
-        return self.process.wait(20), self.process.stdout.read()
+        return self.process.wait(60), self.process.stdout.read()
 
     def _read(self, seconds: float) -> bool:
         if not select.select([self._here], [], [], seconds)[0]:
@@ -114,7 +114,7 @@ def test_paste_through_a_pipe(headless: Shell, sandbox: Sandbox) -> None:
         assert any("Try again" in line for line in lines)
         running.stdin.write(ended_at(url) + "\n")
         running.stdin.flush()
-        out, _ = running.communicate(timeout=20)
+        out, _ = running.communicate(timeout=60)
     assert running.returncode == 0 and json.loads(out)["account"] == ALICE
     assert client(headless).refresh_token
     assert headless.call("system", "test-email").code == 0
@@ -131,7 +131,7 @@ def test_paste_where_nothing_comes(headless: Shell) -> None:
 def test_paste_that_nobody_answers(headless: Shell) -> None:
     """The time runs out while standard input stays open."""
     with headless.start(*SIGN_IN, "--flow", "paste", "--seconds", "1", stdin=subprocess.PIPE) as running:
-        running.wait(20)
+        running.wait(60)
         assert running.returncode == 77
         _, err = running.communicate()
     assert "127.0.0.1" in err and "Nobody came back" in err
@@ -185,7 +185,7 @@ def test_device_in_a_log(headless: Shell, sandbox: Sandbox) -> None:
         lines = iter(running.stderr.readline, "")
         assert any("type this code" in line for line in lines)
         browse(f"{sandbox.issuer}/device?user_code={next(lines).strip()}", login=ALICE)
-        out, err = running.communicate(timeout=20)
+        out, err = running.communicate(timeout=60)
     assert running.returncode == 0 and json.loads(out)["ok"] is True
     assert "left" not in err and "\N{UPPER HALF BLOCK}" not in err
 

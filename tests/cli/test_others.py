@@ -129,7 +129,7 @@ def test_the_sandbox_command(shell: Shell) -> None:
         assert shell.call("send", "--to", "bob@sandbox.example").code == 0
         assert len(list(Path(told["mail_folder"]).glob("*.eml"))) == 1
         running.send_signal(signal.SIGINT)
-        rest, _ = running.communicate(timeout=20)
+        rest, _ = running.communicate(timeout=60)
     assert running.returncode == 0 and rest == "" and not Path(told["mail_folder"]).exists()
 
 
@@ -141,7 +141,7 @@ def test_the_sandbox_ends_cleanly_when_told_to_stop(shell: Shell, tmp_path: Path
         assert running.stderr
         assert any("Ctrl-C" in line for line in iter(running.stderr.readline, ""))
         running.terminate()
-        running.communicate(timeout=20)
+        running.communicate(timeout=60)
     assert running.returncode == 0 and not list((tmp_path / "tmp").iterdir())
 
 

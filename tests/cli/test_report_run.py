@@ -169,20 +169,20 @@ def test_queue_and_serve(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
     with shell.start("serve", "--no-browser", "--port", "0") as serving:
         sandbox.wait(3, 30)
         serving.send_signal(signal.SIGTERM)
-        serving.communicate(timeout=30)
+        serving.communicate(timeout=120)
 
 
 def test_run_beside_serve(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
     """While a server does the runs of this home, `report run` watches it do this one; nobody gets anything twice."""
     with shell.start("serve", "--no-browser", "--port", "0") as serving:
         lock = shell.root / "data" / "runs.lock"
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not (lock.exists() and lock.read_text()):
             assert time.monotonic() < end
             time.sleep(0.05)
         done = shell.call("report", "run", "letters", "--yes")
         serving.send_signal(signal.SIGTERM)
-        serving.communicate(timeout=30)
+        serving.communicate(timeout=120)
     assert done.code == 0 and "3 accepted" in done.out
     assert len(arrived(sandbox)) == 3 == len(set(arrived(sandbox)))
 
@@ -193,7 +193,7 @@ def test_ctrl_c_and_resume(shell: Shell, sandbox: Sandbox, folder: Path) -> None
     with shell.start("report", "run", "letters") as running:
         sandbox.wait(1, 30)
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=40)
+        _, err = running.communicate(timeout=120)
     assert running.returncode == 130
     command = err.strip().splitlines()[-1].partition("To go on: datapallas ")[2].split()
     assert command[:2] == ["report", "resume"], err
@@ -211,7 +211,7 @@ def test_the_bar_on_a_terminal(shell: Shell, folder: Path) -> None:
         with contextlib.suppress(OSError):  # the terminal is gone when the command is
             while piece := os.read(ours, 4096):
                 shown += piece
-        out, _ = running.communicate(timeout=30)
+        out, _ = running.communicate(timeout=120)
     os.close(ours)
     assert running.returncode == 0 and "3 accepted" in out
     assert b"\r[" in shown and b"] 3 of 3" in shown.replace(b"#" * 24, b"")

@@ -102,7 +102,7 @@ def test_the_arguments_of_a_running_command_hold_no_secret(shell: Shell, sandbox
         assert running.stderr
         assert any("BDAT" in line for line in iter(running.stderr.readline, ""))
         typed = Path(f"/proc/{running.pid}/cmdline").read_bytes().decode()
-        out, _ = running.communicate(timeout=20)
+        out, _ = running.communicate(timeout=60)
     assert running.returncode == 0 and "accepted" in out
     assert typed.split("\0")[3:-1] == ["send", *TO, "--show-dialogue"]
     assert not [secret for secret in shell.known_secrets() if secret in typed]
@@ -293,7 +293,7 @@ def test_a_result_that_cannot_be_shown_is_not_sent_twice(shell: Shell, sandbox: 
     if not full.exists():
         pytest.skip("this system has no /dev/full")
     with full.open("w") as out, shell.start("send", *TO, stdout=out) as running:
-        _, err = running.communicate(timeout=20)
+        _, err = running.communicate(timeout=60)
     assert running.returncode == 74 and "could not be written" in err and "Traceback" not in err
 
     reading, writing = os.pipe()
@@ -302,7 +302,7 @@ def test_a_result_that_cannot_be_shown_is_not_sent_twice(shell: Shell, sandbox: 
         os.fdopen(writing, "w") as out,
         shell.start("send", *TO, "--to", "550-x@x.example", stdout=out) as running,
     ):
-        _, err = running.communicate(timeout=20)
+        _, err = running.communicate(timeout=60)
     assert running.returncode == 69 and "Traceback" not in err and "Broken pipe" not in err
     assert len(sandbox.messages) == 2
 

@@ -139,7 +139,7 @@ def test_no_desktop(shell: Shell) -> None:
         assert any("Open this address in a browser on this machine" in line for line in lines)
         url = next(lines).strip()
         shell.person(url, {})
-        out, _ = running.communicate(timeout=20)
+        out, _ = running.communicate(timeout=60)
     assert running.returncode == 0 and "Signed in as alice@sandbox.example" in out
 
 
@@ -252,7 +252,7 @@ def test_ctrl_c_leaves_nothing_behind(shell: Shell, tmp_path: Path) -> None:
                 b"--no-browser",
             ]
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=10)
+        out, err = running.communicate(timeout=60)
     assert running.returncode == 130 and out == "" and "Interrupted" in err
     assert contents(shell.root) == files
     with socket.socket() as free:
@@ -266,7 +266,7 @@ def test_ctrl_c_with_json(shell: Shell) -> None:
         assert running.stderr
         assert any("Waiting" in line for line in iter(running.stderr.readline, ""))
         running.send_signal(signal.SIGINT)
-        out, _ = running.communicate(timeout=10)
+        out, _ = running.communicate(timeout=60)
     assert running.returncode == 130 and json.loads(out)["exit_code"] == 130
 
 

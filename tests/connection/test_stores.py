@@ -209,7 +209,7 @@ class TestStore:
         def first() -> None:
             with both.locked_update("eml-office") as update:
                 inside.set()
-                assert go.wait(10)
+                assert go.wait(60)
                 update.store_refresh_token(Secret("of the first"))
 
         def second() -> None:
@@ -218,13 +218,13 @@ class TestStore:
 
         one, two = threading.Thread(target=first), threading.Thread(target=second)
         one.start()
-        assert inside.wait(10)
+        assert inside.wait(60)
         two.start()
         two.join(0.3)
         assert two.is_alive() and not seen
         go.set()
-        one.join(10)
-        two.join(10)
+        one.join(60)
+        two.join(60)
         assert seen == ["of the first"]
 
     def test_no_thread_holds_two(self, both: Folder) -> None:

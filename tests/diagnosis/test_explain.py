@@ -334,3 +334,33 @@ def test_any_error_is_explained(message: str, raw: str, path: str) -> None:
     """Whatever text an error carries, its explanation drives no terminal."""
     problem = errors.StorageError(message, raw=raw, path=path)
     assert explain(problem).render().replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    ("pasted", "wanted"),
+    [
+        ("AADST\nS700\n016: Application with identifier 'x' was not fo\nund.", ["microsoft-app-unknown"]),
+        ("535 5.7.1\n39 Authentication unsuccess\nful, SmtpClientAuthentication is\ndisabled for the Tenant.", ["exchange-smtp-auth-off-tenant"]),
+        ("Error 400: redirect_uri_mis\nmatch\nYou can't sign in to this app", ["google-redirect"]),
+        ("You cannot access this right now. Your sign-in was\nsuccessful but does not meet the criteria to\naccess this resource.", ["microsoft-conditional-access"]),
+        ("550 5.7.1\n5 recipients were refused", ["policy-refused"]),
+        ("AADSTS50011\n3 more lines", ["microsoft-redirect"]),
+    ],
+)  # fmt: skip
+def test_lines_that_a_screenshot_cut_are_read_as_one(pasted: str, wanted: list[str]) -> None:
+    """A code cut in two by a narrow column is found as a whole; two lines that only stand below each other stay two."""
+    assert [one.id for one in explain_all(pasted)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("pasted", "wanted"),
+    [
+        ("Error 5.7.708 Servicio no disponible. Acceso denegado.", "exchange-sender-blocked"),
+        ("MailKit.Security.AuthenticationException: 535: 5.7.3 Authentication unsuccessful [X.OUTLOOK.COM]", "exchange-auth-failed"),
+        ("The server response was: 5.7.60 SMTP; Client does not have permissions to send as this sender", "send-as-denied"),
+        ("Updated nodemailer to 4.6.8, TLS 1.2", "unknown"),
+    ],
+)  # fmt: skip
+def test_a_status_without_its_reply_code_is_read(pasted: str, wanted: str) -> None:
+    """.NET, PowerShell and translated bounces leave the three digits out; a version number is no status."""
+    assert explain(pasted).id == wanted

@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from datapallas.sandbox.ledger import Grant
 
 CODE = "eml-sandbox"
-QUICK = Limits(connect=3.0, total=10.0)  # a machine under load needs its time
-SOON = Deadlines(connect=2, tls=10, greeting=10, auth=10, command=10)
+PATIENT, HURRIED = 60.0, 3.0  # seconds; in a hurry is only who tries a port that swallows what is sent to it
 VARIABLES = (
     "HTTPS_PROXY",
     "https_proxy",
@@ -61,6 +60,7 @@ class Workshop:
         self._stack = contextlib.ExitStack()
         self._environ = dict(os.environ)
         self._sandbox: Sandbox | None = None
+        self._connect = PATIENT
 
     def __enter__(self) -> Self:
         for name in (*VARIABLES, "SSL_CERT_FILE", "SSL_CERT_DIR"):
@@ -119,8 +119,12 @@ class Workshop:
         return self.case()
 
     def case(self) -> Case:
-        """The case of the connection, with short patience."""
-        return dataclasses.replace(case_of(self.home, CODE), endpoint=Endpoint(limits=QUICK), deadlines=SOON)
+        """The case of the connection; what a slow machine does late is no fault of the world."""
+        endpoint = Endpoint(limits=Limits(connect=self._connect, total=PATIENT))
+        deadlines = Deadlines(
+            connect=self._connect, **dict.fromkeys(("tls", "greeting", "auth", "command"), PATIENT)
+        )
+        return dataclasses.replace(case_of(self.home, CODE), endpoint=endpoint, deadlines=deadlines)
 
     def closed_port(self) -> int:
         """A port where nobody listens."""
@@ -131,6 +135,7 @@ class Workshop:
 
     def dropping_port(self) -> int:
         """A port that swallows what is sent to it, as a firewall that drops does: its queue is full (Linux)."""
+        self._connect = HURRIED
         listener = self._stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)

@@ -250,7 +250,7 @@ def test_an_app_only_draft_can_be_tried_before_it_is_saved(home: Home, sandbox: 
         work = emails.start(draft, owner="me", to="bob@sandbox.example")
         version, state = work.now()
         while not state.finished:
-            version, state = work.wait(version, 20)
+            version, state = work.wait(version, 60)
     finally:
         emails.close()
     assert state.problem is None and state.step(Step.SEND).mark is Mark.DONE
@@ -267,7 +267,7 @@ def test_a_refused_draft_says_nothing_about_what_is_stored(home: Home, sandbox: 
         work = emails.start(dataclasses.replace(stored, credential=typed), owner="me")
         version, state = work.now()
         while not state.finished:
-            version, state = work.wait(version, 20)
+            version, state = work.wait(version, 60)
     finally:
         emails.close()
     assert state.step(Step.TOKEN).mark is Mark.FAILED
@@ -280,7 +280,7 @@ def test_nobody_signs_in_to_it(home: Home, sandbox: Sandbox, sign_ins: SignIns) 
     work = sign_ins.start(SignInRequest(wanted=connection, new=False, way=Way.PASTE, owner="me"))
     version, state = work.now()
     while not state.finished:
-        version, state = work.wait(version, 20)
+        version, state = work.wait(version, 60)
     assert state.problem is not None and state.problem.id == "app-only"
     assert home.row(CODE).health is Health.CONNECTED
 

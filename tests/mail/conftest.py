@@ -85,9 +85,11 @@ class Stage:
     def stop(self) -> None:
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+        if self.gate is not None:
+            self.gate.set()
         self.hang_up()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
 
     def _start(self, work: object, *args: object) -> None:
@@ -214,9 +216,10 @@ class _Dialogue:
         reply = self.stage.scripted("message", b"250 2.6.0 Queued")
         if reply.startswith(b"250"):
             self.stage.taken.append(Taken(self.sender, self.recipients, b"".join(self.chunks)))
-        if self.stage.gate is not None:
+        gate = self.stage.gate
+        if gate is not None:
             self.stage.waiting.set()
-            self.stage.gate.wait(5)
+            gate.wait(600)
         if self.stage.die_after_body:
             self.stage.die_after_body -= 1
             raise Gone

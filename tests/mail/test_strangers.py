@@ -205,7 +205,7 @@ def test_a_large_attachment_costs_little_memory(
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=180,
     )
     assert int(done.stdout) < limit * 1024
     assert len(stage.taken[-1].data) > megabytes * 1024 * 1024 * 4 // 3

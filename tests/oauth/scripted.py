@@ -253,7 +253,7 @@ def serving(idp: Idp, tls: ssl.SSLContext | None = None) -> Iterator[Idp]:
 def visit(url: str, *, method: str = "GET", host: str | None = None) -> tuple[int, dict[str, str], str]:
     """What a browser does at the redirect: status, headers and page."""
     parts = urlsplit(url)
-    link = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+    link = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
         link.request(
             method,
@@ -291,6 +291,6 @@ class Person:
 
     def join(self) -> tuple[int, dict[str, str], str]:
         assert self._thread is not None
-        self._thread.join(20)
+        self._thread.join(60)
         assert self.page is not None
         return self.page

@@ -86,7 +86,7 @@ def guide() -> Told:
 def person(idp: Idp) -> Iterator[Person]:
     yield (one := Person(idp))
     if one._thread is not None:
-        one._thread.join(20)
+        one._thread.join(60)
 
 
 @pytest.fixture
@@ -425,7 +425,7 @@ def test_a_sign_in_that_ends_during_a_refresh_wins(
 
     def slow(seen: object) -> None:
         came.set()
-        go.wait(5)
+        go.wait(60)
 
     idp.script = [slow]
     refresh = threading.Thread(target=source.token)
@@ -433,12 +433,12 @@ def test_a_sign_in_that_ends_during_a_refresh_wins(
     class Later(Person):
         def before(self, redirect: str) -> None:
             refresh.start()  # the sign-in has proven that it can store, and waits for the browser
-            came.wait(5)
+            came.wait(60)
             go.set()
 
     person = Later(idp)
     done = dataclasses.replace(sign_in, open_browser=person).connect(folder, CODE)
-    refresh.join(10)
+    refresh.join(60)
     assert folder.reveal(folder.load(CODE), "refresh_token") == done.refresh_token
     assert done.generation == 3
 
@@ -527,7 +527,7 @@ def test_the_browser_of_the_environment_is_used_and_its_chatter_is_not_heard(
     assert open_address("https://login.example/?a=1&b=2", environ)
     for thread in threading.enumerate():
         if thread.name == "browser":
-            thread.join(10)
+            thread.join(60)
     assert note.read_text() == "https://login.example/?a=1&b=2"
     assert capfd.readouterr() == ("", "")
 

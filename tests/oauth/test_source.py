@@ -473,7 +473,7 @@ def test_ctrl_c_while_the_provider_answers_loses_nothing(
 
     def interrupted(seen: Seen) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        came.wait(5)
+        came.wait(60)
 
     idp.script = [interrupted]
     with pytest.raises(KeyboardInterrupt):
@@ -481,7 +481,7 @@ def test_ctrl_c_while_the_provider_answers_loses_nothing(
     came.set()
     for thread in threading.enumerate():
         if thread.name.startswith("refresh-"):
-            thread.join(10)
+            thread.join(60)
     (tokens,) = idp.families.values()
     assert stored(folder) == tokens[-1] != signed_in
 

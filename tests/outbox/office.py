@@ -72,7 +72,7 @@ def one(*to: str, sender: str = "", key: str = "") -> Item:
     return Item.of(composer.compose(Message(to=list(to), subject="One", text="Hello")), key)
 
 
-def drain(database: Database, office: Office, until: Callable[[], bool], seconds: float = 20.0) -> None:
+def drain(database: Database, office: Office, until: Callable[[], bool], seconds: float = 180.0) -> None:
     """Run a courier until something is so."""
     courier = Courier(database, office)
     failed: list[BaseException] = []
@@ -94,5 +94,5 @@ def drain(database: Database, office: Office, until: Callable[[], bool], seconds
             time.sleep(0.01)
     finally:
         courier.stop()
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()

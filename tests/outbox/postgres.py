@@ -69,7 +69,7 @@ class Postgres:
             self._server = subprocess.Popen(
                 [self._bin / "postgres", *words], stdout=log, stderr=log, cwd=self._folder, **self._as
             )
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while True:
             try:
                 self._run("select 1")
@@ -82,7 +82,7 @@ class Postgres:
     def stop(self) -> None:
         """An immediate shutdown: sessions are cut off, as in a crash."""
         self._server.send_signal(signal.SIGQUIT)
-        self._server.wait(30)
+        self._server.wait(60)
 
     def revive(self) -> None:
         """Start it again if it has ended by itself."""

@@ -304,7 +304,7 @@ def test_items_may_take_their_time(
     server: Postgres, opened: Callable[..., Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that are made slowly are accepted all the same; a worker that stops in the middle of its work is let go."""
-    impatient = SESSION.replace("'10s'", "'700ms'")
+    impatient = SESSION.replace("'10s'", "'2s'")
     assert impatient != SESSION
     monkeypatch.setattr("datapallas.outbox.database.SESSION", impatient)
     database = opened(server.new())
@@ -312,7 +312,7 @@ def test_items_may_take_their_time(
 
     def slow() -> Iterator[Item]:
         for number, item in enumerate(items(3)):
-            wait.wait(1.0 if number == 1 else 0.0)
+            wait.wait(3.0 if number == 1 else 0.0)
             yield item
 
     assert accept(database, JOB, slow()).new == 3
@@ -320,7 +320,7 @@ def test_items_may_take_their_time(
     def stopped() -> None:
         with database.write() as tx:
             locked_mailbox(tx, CODE)
-            wait.wait(1.5)
+            wait.wait(4.0)
 
     with pytest.raises(StorageError):
         stopped()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -41,7 +42,7 @@ def records(place: str | Path) -> Iterator[Records]:
     found.close()
 
 
-def until(what: Callable[[], object], seconds: float = 30.0) -> None:
+def until(what: Callable[[], object], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end
@@ -127,7 +128,7 @@ def test_an_end_hands_back_and_the_next_goes_on(place: str | Path, records: Reco
 
     records.add(Record(id="long", work="w"))
     with Engine(records, place, "here", Work(steps={"w": {"step": step}})):
-        assert began.wait(20)
+        assert began.wait(60)
     assert state(records, "long") is State.RUNNING
     with Engine(records, place, "here", Work(steps={"w": {"step": step}})):
         until(lambda: state(records, "long") is State.DONE)
@@ -140,7 +141,7 @@ def test_only_one_engine_for_a_file(tmp_path: Path) -> None:
     with contextlib.closing(Records(file)) as records:
         worker = start(file, tmp_path)
         assert worker.stdout is not None
-        worker.communicate(timeout=30)  # nothing to do: it makes the tables and ends
+        worker.communicate(timeout=60)  # nothing to do: it makes the tables and ends
         records.add(Record(id="a", work="count"))
         worker = start(file, tmp_path)
         assert worker.stdout is not None and worker.stdout.readline().startswith("ready")
@@ -190,12 +191,13 @@ def test_a_peer_takes_over(place: str | Path, records: Records, tmp_path: Path) 
     assert first.stdout is not None
     first.stdout.readline()
     until(lambda: records.load("a").facts.get("at", 0) > 5)
+    first.send_signal(signal.SIGSTOP)  # it is not to end before the other one runs
     second = start(place, tmp_path)
     assert second.stdout is not None
     second.stdout.readline()
     first.kill()
     first.communicate()
-    said, problems = second.communicate(timeout=60)
+    said, problems = second.communicate(timeout=180)
     assert second.returncode == 0 and problems == "", (said, problems)
     assert state(records, "a") is State.DONE
     pids = {line.split()[1] for line in (tmp_path / "a").read_text().splitlines()}

@@ -59,7 +59,7 @@ def test_when_the_disk_is_full_everybody_is_told(tmp_path: Path, monkeypatch: py
         raise sa.exc.OperationalError("commit", {}, OSError("database or disk is full"))
 
     def work(number: int) -> None:
-        begun.wait(5)
+        begun.wait(60)
         try:
             database.together(lambda tx: tx.execute(tables.meta.insert().values(name=str(number), value="")))
         except StorageError as problem:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datapallas.outbox import courier as couriers
 from datapallas.outbox import pacing, tables
 from datapallas.outbox.accept import Job, accept
 from datapallas.outbox.courier import Courier
@@ -21,6 +22,8 @@ from outbox.office import CODE, items
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pytest
 
     from datapallas.outbox.database import Database
     from mail.conftest import Stage
@@ -44,7 +47,7 @@ def test_kill_9_loses_nothing(place: str | Path, database: Database, stage: Stag
     for _ in range(40):
         goal = len(stage.taken) + chance.randrange(50, 500)
         worker = start(place, stage, 1.0, limits)
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while worker.poll() is None and (goal > 900 or len(stage.taken) < goal):
             assert time.monotonic() < until
             time.sleep(0.005)
@@ -77,7 +80,7 @@ def test_two_processes_share_the_limits(place: str | Path, database: Database, s
     stage.taken = Noting()
     accept(database, Job(connection=CODE), items(80))
     workers = [start(place, stage, 10.0, limits) for _ in range(2)]
-    assert [worker.wait(60) for worker in workers] == [0, 0]
+    assert [worker.wait(180) for worker in workers] == [0, 0]
     assert look.all_accepted(database, 80) and len(stage.taken) == 80
     assert stage.most_open <= 2
     most = max(sum(1 for later in at[place_:] if later - begin < 2.0) for place_, begin in enumerate(at))
@@ -106,11 +109,47 @@ def test_postgresql_restarts_under_a_courier(
         assert not ended.wait(0.01)
     server.stop()
     server.start()
-    until = time.monotonic() + 40
+    until = time.monotonic() + 120
     while not look.all_accepted(database, 300):
         assert not ended.wait(0.2) and time.monotonic() < until
     courier.stop()
-    assert ended.wait(30)
+    assert ended.wait(60)
     seen = collections.Counter(mail.recipients[0] for mail in stage.taken)
     doubted = sum(1 for row in look.rows(database, tables.messages) if row.doubts)
     assert len(seen) == 300 and len(stage.taken) - 300 <= doubted <= 3 * pacing.WINDOW
+
+
+def test_a_session_that_hangs_keeps_no_other_waiting(
+    server: Postgres,
+    opened: Callable[..., Database],
+    office: Office,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The database was away, and one mail server owes its answer still: the courier goes on with everything else."""
+    monkeypatch.setattr(
+        couriers, "END_SECONDS", 600.0
+    )  # whoever waits for that session first, waits for long
+    database = opened(server.new())
+    office.limit = Limits(sessions=2)
+    stage.gate = threading.Event()
+    accept(database, Job(connection=CODE), items(1))
+    courier = Courier(database, office)
+    thread = threading.Thread(target=courier.drain, kwargs={"forever": True}, daemon=True)
+    thread.start()
+    assert stage.waiting.wait(60)
+    gate, stage.gate = stage.gate, None
+    server.stop()
+    server.start()
+    accept(database, Job(connection=CODE), items(20, first=1))
+    until = time.monotonic() + 120
+    while look.counts(database).get("accepted") != 20:
+        assert thread.is_alive() and time.monotonic() < until, look.counts(database)
+        time.sleep(0.05)
+    gate.set()
+    while not look.all_accepted(database, 21):
+        assert thread.is_alive() and time.monotonic() < until + 60, look.counts(database)
+        time.sleep(0.05)
+    courier.stop()
+    thread.join(60)
+    assert not thread.is_alive() and len(stage.taken) == 21  # it was not sent twice

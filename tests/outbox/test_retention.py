@@ -128,7 +128,19 @@ def test_the_settings(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text("[outbox]\ncontent-days = 3\nrows-days = 30\n")
     assert (outbox_settings(tmp_path).content_days, outbox_settings(tmp_path).rows_days) == (3, 30)
-    for wrong in ("content-days = -1", "rows-days = true", "content-days = '3'", "days = 3", "rows-days = 2"):
+    assert outbox_settings(tmp_path).in_flight == 16
+    file.write_text("[outbox]\nin-flight = 1\n")
+    assert (outbox_settings(tmp_path).in_flight, outbox_settings(tmp_path).content_days) == (1, 14)
+    for wrong in (
+        "content-days = -1",
+        "rows-days = true",
+        "content-days = '3'",
+        "days = 3",
+        "rows-days = 2",
+        "in-flight = 0",
+        "in-flight = true",
+        "in-flight = 99",
+    ):
         file.write_text(f"[outbox]\n{wrong}\n")
         with pytest.raises(ConfigurationError):
             outbox_settings(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from datapallas.outbox import workers
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
 def until(database: Database, count: int) -> list[workers.WorkerLine]:
     """The list, when it has so many lines."""
-    wait = threading.Event()
-    for _ in range(500):
+    wait, end = threading.Event(), time.monotonic() + 60
+    while True:
         lines = listed(database)
         if len(lines) == count:
             return lines
+        assert time.monotonic() < end, lines
         wait.wait(0.02)
-    raise AssertionError(listed(database))
 
 
 def test_a_worker_is_listed_until_it_ends(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def test_typst_template_that_takes_the_machine_is_ended(tmp_path: Path, text: st
     one = report(
         tmp_path,
         attachments=(Attachment(template="invoice.typ"),),
-        limits=Limits(render_seconds=1, render_megabytes=300),
+        limits=Limits(render_seconds=5, render_megabytes=300),
     )
     with Renderer(one, processes=1) as renderer:
         (_, bad), (_, good) = renderer.render(recipients({"bad": True}, {"bad": False}))

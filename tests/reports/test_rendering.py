@@ -285,7 +285,7 @@ def test_children_end_with_their_parent(tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     gone = threading.Event()
-    for _ in range(500):
+    for _ in range(3000):
         if not _runs(int(ran.stdout)):
             gone.set()
             break
@@ -326,7 +326,7 @@ def test_recipients_are_read_as_results_are_taken(tmp_path: Path) -> None:
 
     with Renderer(report(tmp_path), processes=1, envelope_only=True) as renderer:
         results = renderer.render(endless())
-        for _ in range(500):
+        for _ in range(3000):
             next(results)
         results.close()
     assert len(read) <= 500 + 5 * 200

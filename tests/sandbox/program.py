@@ -51,7 +51,7 @@ class Program:
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
         """One request."""
-        link = http.client.HTTPConnection("127.0.0.1", urlsplit(self.sandbox.issuer).port or 0, timeout=10)
+        link = http.client.HTTPConnection("127.0.0.1", urlsplit(self.sandbox.issuer).port or 0, timeout=60)
         try:
             link.request(
                 method, path, body, {name.replace("_", "-"): value for name, value in headers.items()}

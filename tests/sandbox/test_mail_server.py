@@ -44,7 +44,7 @@ class Client(smtplib.SMTP):
     """smtplib inside TLS."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__("127.0.0.1", sandbox.smtp_port, timeout=10)
+        super().__init__("127.0.0.1", sandbox.smtp_port, timeout=60)
         self.sandbox = sandbox
         self.starttls(context=context(sandbox))
         self.ehlo()
@@ -326,7 +326,7 @@ def test_curl_sends(tmp_path: Path) -> None:
             check=False,
             capture_output=True,
             stdin=subprocess.DEVNULL,
-            timeout=20,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
         assert sandbox.messages[0].data == MAIL

@@ -54,9 +54,9 @@ def test_it_returns_at_once_and_brings_the_code(program: Program) -> None:
         url = program.address(redirect_uri=redirect)
         command = [sys.executable, "-m", "datapallas.sandbox.person", url]
         environment = {**os.environ, person.LOGIN_VARIABLE: "bob@sandbox.example"}
-        started = subprocess.run(command, env=environment, capture_output=True, timeout=20, check=True)
+        started = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True)
         assert (started.stdout, started.stderr) == (b"", b"")
-        listening.settimeout(20)
+        listening.settimeout(60)
         link, _ = listening.accept()
         with link:
             asked = link.recv(65536)

@@ -28,7 +28,7 @@ def test_mine(datapallas_sandbox):
 def run(*arguments: str, folder: Path) -> str:
     """Run Python, and give what it printed."""
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

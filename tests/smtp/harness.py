@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import dataclasses
+import select
 import socket
 import threading
 from typing import TYPE_CHECKING, Any, Self
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 
     from datapallas.smtp.client import Conversation
     from datapallas.smtp.features import Features
+    from datapallas.smtp.parcels import Bounds, Parcel
+    from datapallas.smtp.pipeline import Told
     from datapallas.smtp.reply import Reply
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a scripted peer gives up; no test waits for it."""
 MESSAGE = b"Subject: dots\r\n\r\n.a line with a dot\r\nand the end\r\n"
 
@@ -82,6 +85,9 @@ class Driven:
     def send(self, sender: str, recipients: list[str], body: Any) -> Sent:
         return self._driver.run(self._session.send(sender, recipients, body))  # type: ignore[no-any-return]
 
+    def send_all(self, parcels: Iterator[Parcel], told: Told, *bounds: Bounds) -> None:
+        self._driver.run(self._session.send_all(parcels, told, *bounds))
+
     def noop(self) -> Reply:
         return self._driver.run(self._session.noop())  # type: ignore[no-any-return]
 
@@ -99,6 +105,10 @@ class Driven:
     def alive(self) -> bool:
         self._driver.run(asyncio.sleep(0.001))  # a loop that runs has heard of it
         return self._session.alive
+
+    @property
+    def unsteady(self) -> bool:
+        return self._session.unsteady
 
     @property
     def features(self) -> Features:
@@ -186,6 +196,10 @@ class Peer:
             raise Gone
         self.heard += data
         self._rest += data
+
+    def more(self, seconds: float) -> bool:
+        """Say whether the client has said something, or says it in this time."""
+        return bool(self._rest or select.select([self.sock], [], [], seconds)[0])
 
     def wait_for_the_end(self) -> bytes:
         """Give what came that no script read, until the client closes."""

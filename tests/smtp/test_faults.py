@@ -23,9 +23,13 @@ from smtp.harness import MESSAGE, PATIENCE, Asyncio, Driver, Peer, Script
 
 ME, TO = "me@sender.example", ["a@x.example"]
 LARGE = BytesBody((b"x" * 76 + b"\r\n") * 200_000)
-SOON = Deadlines(connect=5, tls=0.2, greeting=0.2, auth=0.2, command=0.2, body=0.2, final=0.2, quit=0.2)
 ALL = ("PIPELINING", "CHUNKING")
 Start = Callable[..., Script]
+
+
+def soon(*steps: str, seconds: float = 0.2) -> Deadlines:
+    """Short patience at these steps only: a busy machine takes its time for the others."""
+    return Deadlines(**dict.fromkeys(steps, seconds))
 
 
 def to(server: Script) -> Target:
@@ -221,17 +225,17 @@ class TestDeadlines:
     """Each step ends in time, however the server dawdles."""
 
     @pytest.mark.parametrize(
-        ("replies", "after_body"),
+        ("step", "replies", "after_body"),
         [
-            ([], "no"),
-            (["220 hi"], "no"),
-            (["220 hi", "250 mail.example"], "no"),
-            (["220 hi", "250 mail.example", "250 ok", "250 ok", "354 go on"], "yes"),
+            ("greeting", [], "no"),
+            ("command", ["220 hi"], "no"),
+            ("command", ["220 hi", "250 mail.example"], "no"),
+            ("final", ["220 hi", "250 mail.example", "250 ok", "250 ok", "354 go on"], "yes"),
         ],
         ids=["greeting", "EHLO", "MAIL", "final"],
     )
     def test_a_silent_server(
-        self, driver: Driver, script: Start, replies: list[str], after_body: str
+        self, driver: Driver, script: Start, step: str, replies: list[str], after_body: str
     ) -> None:
         """A server that says nothing is given up, and the error tells whether the message was out."""
 
@@ -243,10 +247,10 @@ class TestDeadlines:
             peer.wait_for_the_end()
 
         started = time.monotonic()
-        error = send(driver, script(play), deadlines=SOON)
+        error = send(driver, script(play), deadlines=soon(step, seconds=1.0))
         assert isinstance(error, Unreachable)
         assert (error.facts["phase"], error.facts["after_body"]) == ("timeout", after_body)
-        assert 0.15 < time.monotonic() - started < 3
+        assert 0.9 < time.monotonic() - started < PATIENCE / 2
 
     def test_a_reply_that_trickles(self, driver: Driver, script: Start) -> None:
         """A server that sends an octet now and then does not keep us beyond the deadline."""
@@ -265,9 +269,9 @@ class TestDeadlines:
                     return
 
         started = time.monotonic()
-        error = send(driver, script(play), deadlines=SOON)
+        error = send(driver, script(play), deadlines=soon("greeting"))
         assert error.facts["phase"] == "timeout"
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < PATIENCE / 2
 
     def test_a_server_that_takes_nothing(self, driver: Driver, script: Start) -> None:
         """A server that stops reading in the middle of a message is given up."""
@@ -283,13 +287,13 @@ class TestDeadlines:
                 self.pair = socket.socketpair()
 
             def wait_for(self, peer: Peer) -> None:
-                self.pair[0].settimeout(20)
+                self.pair[0].settimeout(60)
                 self.pair[0].recv(1)
 
         ended = Ended()
         server = script(play)
         try:
-            error = send(driver, server, LARGE, deadlines=SOON)
+            error = send(driver, server, LARGE, deadlines=soon("body"))
         finally:
             ended.pair[1].send(b".")
         server.join()
@@ -309,7 +313,7 @@ class TestDeadlines:
 
         server = script(play)
         server._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        session: Any = driver.open(to(server), deadlines=SOON)
+        session: Any = driver.open(to(server), deadlines=soon("body", "final"))
         wire = getattr(session, "_session", session)._wire
         sock = wire._sock if driver.name == "blocking" else wire._transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # or all of it leaves at once
@@ -322,7 +326,7 @@ class TestDeadlines:
         """A server that goes silent in the TLS handshake is given up."""
         server = script(lambda peer: peer.wait_for_the_end())
         with pytest.raises(Unreachable) as caught:
-            driver.open(Target("127.0.0.1", server.port, Security.TLS), deadlines=SOON)
+            driver.open(Target("127.0.0.1", server.port, Security.TLS), deadlines=soon("tls"))
         assert (caught.value.facts["phase"], caught.value.facts["step"]) == ("timeout", "TLS")
 
 

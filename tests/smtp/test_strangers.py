@@ -66,7 +66,7 @@ def stranger(server_tls: ssl.SSLContext) -> Iterator[tuple[Handler, int]]:
         require_starttls=True,
         auth_required=True,
         authenticator=check,
-        ready_timeout=10,
+        ready_timeout=60,
     )
     controller.start()
     yield handler, port

@@ -73,7 +73,7 @@ class IdentityProvider:
     def token(self, **form: str) -> dict[str, Any]:
         """What the token endpoint answers to a form, a refusal too."""
         try:
-            with self._opener.open(self.token_url, urlencode(form).encode(), timeout=10) as answer:
+            with self._opener.open(self.token_url, urlencode(form).encode(), timeout=60) as answer:
                 body = answer.read()
         except urllib.error.HTTPError as refusal:
             with refusal:
@@ -83,7 +83,7 @@ class IdentityProvider:
 
     def _ask(self, knob: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        with self._opener.open(f"{self.issuer}/test/{knob}", data, timeout=10) as answer:
+        with self._opener.open(f"{self.issuer}/test/{knob}", data, timeout=60) as answer:
             return json.load(answer)
 
 
@@ -103,7 +103,7 @@ def identity_provider(state: Path) -> Iterator[IdentityProvider]:
             assert process.poll() is None, log.read_text()
             return bool(issuer())
 
-        wait_for(ready_or_dead, "the identity provider to start", 30)
+        wait_for(ready_or_dead, "the identity provider to start", 120)
         yield IdentityProvider(issuer())
 
 

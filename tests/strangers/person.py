@@ -105,7 +105,7 @@ class Person:
     def _get(self, url: str, form: dict[str, str] | None = None) -> Page:
         data = None if form is None else urlencode(form).encode()
         try:
-            answer: HTTPResponse = self._opener.open(url, data, timeout=20)
+            answer: HTTPResponse = self._opener.open(url, data, timeout=60)
         except urllib.error.HTTPError as refusal:
             answer = refusal  # type: ignore[assignment]  # a page like any other to a person
         except (

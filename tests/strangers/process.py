@@ -35,7 +35,7 @@ exit $status
 """
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Return as soon as `condition` holds; AssertionError naming `what` when it does not in time."""
     until = time.monotonic() + seconds
     pause = threading.Event()

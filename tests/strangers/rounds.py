@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
     from pathlib import Path
 
-_SECONDS = 60
+_SECONDS = 180
 
 
 def refresh_together(root: Path, processes: int, rounds: int) -> list[str]:

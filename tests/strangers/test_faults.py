@@ -106,7 +106,7 @@ def test_a_mail_whose_answer_is_lost_is_not_sent_again(
             second = aside.submit(mailbox.send, letter(2))
             mail.delivered(2)
             link.cut()
-            problem = second.exception(timeout=10)
+            problem = second.exception(timeout=60)
             assert isinstance(problem, RecipientsRefused)
             assert problem.code == "outcome-unknown"
             assert not problem.transient

@@ -50,8 +50,8 @@ def session(mail: MailServer, name: str) -> smtplib.SMTP:
     """A verified session with the stdlib's own client."""
     trust = ssl.create_default_context(cafile=mail.ca)
     if name.endswith("-tls"):
-        return smtplib.SMTP_SSL("localhost", mail.ports[name], timeout=10, context=trust)
-    smtp = smtplib.SMTP("localhost", mail.ports[name], timeout=10)
+        return smtplib.SMTP_SSL("localhost", mail.ports[name], timeout=60, context=trust)
+    smtp = smtplib.SMTP("localhost", mail.ports[name], timeout=60)
     smtp.starttls(context=trust)
     smtp.ehlo()
     return smtp

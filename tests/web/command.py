@@ -28,7 +28,7 @@ class Started:
     told: dict[str, Any]
 
     def get(self, url: str, **how: Any) -> httpx2.Response:
-        return httpx2.get(url, trust_env=False, timeout=20, **how)
+        return httpx2.get(url, trust_env=False, timeout=60, **how)
 
 
 def command(*words: str) -> list[str]:
@@ -60,7 +60,7 @@ def started(environ: dict[str, str], *more: str, words: Sequence[str] = ()) -> I
 
 def run(environ: dict[str, str], *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*words), env=environ, input=stdin, capture_output=True, text=True, check=False, timeout=60
+        command(*words), env=environ, input=stdin, capture_output=True, text=True, check=False, timeout=120
     )
 
 

@@ -80,7 +80,7 @@ class Page:
     def ask(self, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> httpx2.Response:
         """One request with these headers, and Host when they have none; the answer's head, and its body if short."""
         headers = {"Host": self.host, **headers}
-        with httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20, trust_env=False) as client:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False) as client:
             request = client.build_request(method, path, headers=headers, content=body or None)
             answer = client.send(request, stream=True)
             if not answer.headers.get("content-type", "").startswith("text/event-stream"):
@@ -90,7 +90,7 @@ class Page:
 
     def raw(self, request: bytes) -> bytes:
         """Send bytes as they are, and read until the server closes."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(request)
             answer = b""
             while part := connection.recv(65536):
@@ -159,7 +159,7 @@ def served(root: Path, mode: Mode = Mode.LOCAL, **settings: Any) -> Iterator[Pag
         yield Page(services, port, clock)
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         listening.close()
     assert not thread.is_alive()
 

@@ -58,7 +58,7 @@ def page_of_others(html: str) -> Iterator[int]:
             yield server.server_address[1]
         finally:
             server.shutdown()
-            thread.join(10)
+            thread.join(60)
 
 
 def test_the_link_opens_the_page(chromium: Browser, local: Page) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from datapallas.connection.model import OAuth2Client
+from datapallas.connection.model import OAuth2Client, Password
 from datapallas.sandbox import Sandbox
 from datapallas.sandbox.person import browse
 from datapallas.web.app import ROUTERS
@@ -71,7 +71,7 @@ def test_the_owner_signs_in_by_pasting_and_sees_done(page: Page, sandbox: Sandbo
     box = owner.ask("POST", "/invited/sign-in?way=paste", content_type=FORM)
     assert box.status_code == 200
     work = page.services.sign_ins.all_of(CODE)[-1]
-    _, state = work.wait(1, 10)
+    _, state = work.wait(1, 60)
     (back,) = parse_qs(urlsplit(state.url).query)["redirect_uri"]
     ended = browse(state.url, login="alice@sandbox.example", stop_at=back)
     body = f"pasted={ended.url}".replace("&", "%26").replace("+", "%2B").encode()
@@ -106,6 +106,16 @@ def test_an_invitation_works_once_and_for_its_time(page: Page) -> None:
     assert invited(page, "guess").status_code == 401
     stored = (page.services.access.folder / "invites.json").read_text()
     assert used not in stored and newer not in stored
+
+
+def test_nobody_is_invited_where_nobody_signs_in(page: Page) -> None:
+    """A connection with a password has no sign-in to invite to: the button's answer says what to do instead."""
+    folder = page.services.home.folder
+    plain = dataclasses.replace(folder.load("eml-other"), code="eml-plain", credential=Password(user="anna"))
+    folder.create(plain)
+    answer = page.entered(Role.ADMIN).ask("POST", "/connections/eml-plain/invite", content_type=FORM)
+    assert answer.status_code == 400 and "signs in with a password" in answer.text
+    assert "/invite?key=" not in answer.text
 
 
 def test_whoever_was_invited_reaches_nothing_else(page: Page) -> None:

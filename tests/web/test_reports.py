@@ -181,7 +181,9 @@ def test_a_broken_report_is_shown_and_can_be_mended(public: Page, reports: Repor
     mended = (
         '[rows]\nfile = "invoices.csv"\n[email]\nto = "{{ email }}"\nsubject = "Hi"\ntext = "email.txt"\n'
     )
-    answer = post(admin, "/reports/invoices/save", source=mended, tab="source", seen__report_toml=seen[1])
+    answer = post(
+        admin, "/reports/invoices/save", source=mended, **{"typed-in": "source"}, seen__report_toml=seen[1]
+    )
     assert answer.headers["hx-redirect"]
     assert reports.load("invoices").email.subject == "Hi"
 
@@ -210,7 +212,9 @@ def test_secrets_of_a_report_never_reach_the_page(public: Page, reports: Reports
     assert source is not None
     assert seen is not None
     typed = html.unescape(source[1])
-    answer = post(admin, "/reports/invoices/save", source=typed, tab="source", seen__report_toml=seen[1])
+    answer = post(
+        admin, "/reports/invoices/save", source=typed, **{"typed-in": "source"}, seen__report_toml=seen[1]
+    )
     assert answer.headers.get("hx-redirect"), answer.text
     assert reports.text("invoices") == text
 
@@ -231,12 +235,14 @@ def test_everything_foreign_is_shown_as_text(public: Page, reports: Reports) -> 
     admin = public.entered(Role.ADMIN)
     pages = [admin.ask("GET", path) for path in ("/reports", "/reports/invoices", "/reports/invoices/run")]
     pages.append(post(admin, "/reports/invoices/preview"))
-    pages.append(post(admin, "/reports/invoices/check", source=reports.text("invoices"), tab="source"))
+    pages.append(
+        post(admin, "/reports/invoices/check", source=reports.text("invoices"), **{"typed-in": "source"})
+    )
     pages.append(post(admin, "/reports/invoices/looks", what="check"))
     look = re.search(r"/looks/([\w-]+)", pages[-1].text)
     assert look is not None
     wait_for(
-        lambda: "was checked" in admin.ask("GET", f"/looks/{look[1]}").text, "the list to be checked", 30
+        lambda: "was checked" in admin.ask("GET", f"/looks/{look[1]}").text, "the list to be checked", 60
     )
     pages.append(admin.ask("GET", f"/looks/{look[1]}"))
     assert "says error" in pages[-1].text

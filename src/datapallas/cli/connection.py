@@ -12,6 +12,7 @@ from datapallas.cli.output import json_option, note, read_secret, say, show_json
 from datapallas.cli.report import reports_through
 from datapallas.connection.advice import Before, findings, lacking
 from datapallas.connection.fields import FIELDS, with_fields, with_provider
+from datapallas.connection.finding import Severity
 from datapallas.connection.model import Connection, OAuth2Client, Password, Provider
 from datapallas.connection.provider import with_usual_server
 from datapallas.secret import Secret
@@ -83,6 +84,8 @@ def create(name: str, provider: str | None, make_default: bool, as_json: bool, *
         say(f"  {for_this_home(f'system test-email --connection {made.code}')}")
     elif lacking(made, Before.SIGN_IN if isinstance(made.credential, OAuth2Client) else Before.SENDING):
         say(f"Next, fill in what is missing with `{for_this_home('connection set')}`:")
+    elif any(one.severity is Severity.ERROR for one in seen):
+        say(f"Next, correct what is wrong with `{for_this_home('connection set')}`:")
     elif isinstance(made.credential, OAuth2Client):
         say(f"Next, sign in:\n  {for_this_home(f'system oauth2 sign-in --connection {made.code}')}")
     else:

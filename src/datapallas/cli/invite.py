@@ -24,12 +24,14 @@ from datapallas.errors import ConfigurationError
 @json_option
 def invite(code: str, hours: float, as_json: bool) -> None:  # noqa: FBT001
     """For a served page only: the owner's browser must reach it."""
+    from datapallas.oauth.client import refuse_where_nobody_signs_in
     from datapallas.web import serving
     from datapallas.web.services import Mode
 
     home = current_home()
     the_run().about(lambda: home.facts(code))
     connection = home.folder.load(code)
+    refuse_where_nobody_signs_in(connection)
     running = serving.running(home.root)
     if running is None or running.mode is not Mode.SERVED:
         raise ConfigurationError(

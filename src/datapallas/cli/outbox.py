@@ -132,7 +132,7 @@ def _wait(outbox: Outbox, done: threading.Event, *, forever: bool) -> None:
             if found.later and "later" not in told:
                 told.add("later")
                 who = counted(found.later, "message was", "messages were")
-                note(f"{who} put off by the server; the next try is in {duration(found.seconds)}.")
+                note(f"{who} put off; the next try is in {duration(found.seconds)}.")
                 note(
                     "It waits for as long as they are tried, two days at most; Ctrl-C leaves them to the outbox."
                 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -144,20 +145,27 @@ def _words(value: object) -> str:
             return str(value)
 
 
+def _said(problem: click.ClickException) -> str:
+    """What is wrong with the command, on one line; click lists choices with tabs."""
+    return plain(
+        re.sub(r",?\s*\n\s*", lambda found: ", " if "," in found[0] else " ", problem.format_message())
+    )
+
+
 def show_failure(problem: BaseException, run: Run) -> int:
     """Explain `problem` and return the exit code a script sees."""
     if isinstance(problem, click.exceptions.NoArgsIsHelpError):
         problem.show()
         return EX_USAGE
     if isinstance(problem, click.ClickException) and not run.as_json:
-        note(plain(problem.format_message()))
+        note(_said(problem))
         if isinstance(problem, click.UsageError) and problem.ctx is not None:
             note(f"See: {problem.ctx.command_path} --help")
         return EX_USAGE
     from datapallas.diagnosis.explain import explain
 
     if isinstance(problem, click.ClickException):
-        problem = UsageError(plain(problem.format_message()))
+        problem = UsageError(_said(problem))
     if os.environ.get("DATAPALLAS_DEBUG"):
         import traceback
 

@@ -122,6 +122,7 @@ class Folder:
             if entries
             else f"There is no connection in {self.store.place}.",
             files=names,
+            case="several" if entries else "none-at-all",
         )
 
     # Changing

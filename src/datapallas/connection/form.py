@@ -116,7 +116,11 @@ def draft(base: Connection, given: Mapping[str, str], secrets: Mapping[str, Secr
             bad.append(_bad(PROVIDER, "it must be one of " + ", ".join(kind.value for kind in Provider)))
     for name, text in changes.items():
         if name not in FIELDS:
-            bad.append(Finding(name, error(name, "").severity, "There is no such field."))
+            bad.append(
+                Finding(
+                    name, error(name, "").severity, f"There is no such field. Known: {', '.join(FIELDS)}."
+                )
+            )
         elif _has(connection, name):
             try:
                 FIELDS[name].check(text)

@@ -119,6 +119,7 @@ def _refused(code: str, lost: Mapping[str, str]) -> ConfigurationError:
         f"{what[0].upper()}{what[1:]} of {code} cannot be kept when these change: {changed}. "
         f"Nothing was saved. To go on, drop it with --drop-sign-in, and {again}.",
         case="identity-changed",
+        reason="not-saved",
         connection=code,
         changed=changed,
         lost=", ".join(lost),

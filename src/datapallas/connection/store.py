@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from datapallas.connection.model import Connection
     from datapallas.connection.record import Record
 
+_MOST_NAMED = 12
+"""Names in one sentence."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Broken:
@@ -190,13 +193,19 @@ def entry_of(path: Path, data: bytes, version: int = 0) -> Entry:
         return Entry(path, data, Broken(path, problem.facts["line"], problem.facts["reason"]), (), version)
 
 
+def _some(names: Sequence[str]) -> str:
+    """The names, or the first of many: a sentence, no list."""
+    shown = ", ".join(names[:_MOST_NAMED])
+    return shown if len(names) <= _MOST_NAMED else f"{shown} and {len(names) - _MOST_NAMED} more"
+
+
 def unknown(code: str, entries: Sequence[Entry], place: str) -> UnknownConnection:
     """The error for a code that is not there, naming those that are."""
     known = sorted(e.connection.code for e in entries if not isinstance(e.connection, Broken))
     unread = [e.path.name for e in entries if isinstance(e.connection, Broken)]
-    words = f"Known: {', '.join(known)}." if known else f"There is none in {place}."
+    words = f"Known: {_some(known)}." if known else f"There is none in {place}."
     if unread:
-        words += f" Not readable: {', '.join(unread)}."
+        words += f" Not readable: {_some(unread)}."
     return UnknownConnection(
         f"There is no connection {code!r}. {words}", connection=code, known=", ".join(known), folder=place
     )

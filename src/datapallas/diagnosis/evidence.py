@@ -29,13 +29,18 @@ _ALONE = re.compile(
 _STATUS = r"[45]\.\d{1,3}\.\d{1,3}(?![.\d])"
 # A reply: three digits where a reply can stand, or anywhere when an enhanced status follows. smtplib shows (535, b'5.7.3 ...').
 _REPLY = re.compile(
-    rf"(?<![\d.:\w-])([45]\d\d)(?:[ -]|, b?[\"'])#?({_STATUS})"
+    rf"(?<![\d.:\w-])([45]\d\d)(?:[ -]|: |, b?[\"'])#?({_STATUS})"
     r"|(?:^|[\"'>(]|\b(?:said|returned|reply|response|error|smtp|server)\b[:;]?|\b[SC<]:|<-+|<<)\s*[\"'b(]{0,4}([45]\d\d)(?:[ -](?=\S)|, b?[\"'])#?(?:("
     + _STATUS
     + r"))?",
     re.IGNORECASE,
 )
-_LONE_STATUS = re.compile(rf"(?:status:?\s*|#\s?<?\s?#?|^)({_STATUS})(?=[\s;:>]|$)", re.IGNORECASE)
+# A status without a reply code, as .NET and PowerShell show it; a detail of three digits (5.7.139) is no version number.
+_LONE_STATUS = re.compile(
+    rf"(?:status:?\s*|#\s?<?\s?#?|^|\b(?:response|reply|returned|said|error|exception|was)\b[^\w\n]{{1,4}})({_STATUS})(?=[\s;:>,]|$)"
+    r"|(?<![\d.])([45]\.[0-7]\.\d{3})(?![.\d])",
+    re.IGNORECASE,
+)
 _HTTP = re.compile(r"\bHTTP(?:/\d(?:\.\d)?)?\s+(?:status\s+)?([45]\d\d)\b", re.IGNORECASE)
 _ERRNO = re.compile(r"\[errno (-?\d+)\]", re.IGNORECASE)
 _PYTHON = re.compile(
@@ -157,7 +162,7 @@ def of_text(text: str) -> Iterator[Evidence]:
     yield replace(
         common,
         error=error,
-        status=lone[1] if lone else "",
+        status=(lone[1] or lone[2]) if lone else "",
         http=http[1] if http else "",
         errno=errno.errorcode.get(int(errors[1]), "") if errors else "",
         exceptions=_BASES.get(name, (name,)) if name else (),

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from datapallas.diagnosis import evidence as reading
 from datapallas.diagnosis.catalogue import NAMED, Evidence, Row, best, fill
 from datapallas.diagnosis.clean import one_line, shortened
+from datapallas.diagnosis.rejoin import rejoined
 from datapallas.errors import DataPallasError, TokenRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 LARGEST = 262_144  # characters of a pasted log that are read
 LONGEST_LINE = 4096  # characters of one line that are read
@@ -110,30 +111,47 @@ def explain_all(text: str, facts: Mapping[str, str] | None = None) -> list[Diagn
     named = [one for one in found if one[1] >= NAMED] or found
     first = {row.id: (row, raw) for row, _, raw in reversed(named)}
     order = list(dict.fromkeys(row.id for row, _, _ in named))
-    return [_diagnose(*first[one], facts or {}, whole=text) for one in order]
+    return [
+        # A correlation id that stands elsewhere in the text is Microsoft's.
+        _diagnose(row, raw, facts or {}, whole=text if len(order) == 1 or reading.provider_in(raw) else "")
+        for row, raw in (first[one] for one in order)
+    ]
 
 
 def _read(text: str) -> Iterator[tuple[Row, int, str]]:
     """Row, score and raw text of each thing found."""
     if len(text) > LARGEST:
         text = shortened(text, LARGEST)
-    for piece in itertools.islice(dict.fromkeys(_pieces(text)), MOST_PIECES):
-        for one in reading.of_text(piece):
-            row, score = best(one)
-            if row.id != "unknown":
-                yield row, score, one.text
+    lines = rejoined([line.strip() for line in text.splitlines()])
+    found = [
+        one
+        for piece in itertools.islice(dict.fromkeys(_pieces(lines)), MOST_PIECES)
+        for one in _known_in(piece)
+    ]
+    whole = " ".join(filter(None, lines))
+    if len({row.id for row, _, _ in found}) <= 1 and len(whole) <= LONGEST_LINE:
+        # Perhaps one message that was wrapped, as on a screenshot: what says more is right.
+        wrapped = list(_known_in(whole))
+        found = max(found, wrapped, key=lambda those: max((score for _, score, _ in those), default=0))
+    yield from found
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """Lines, with the lines of one SMTP reply joined (RFC 5321 section 4.2.1: `250-` goes on, `250 ` ends)."""
+def _known_in(piece: str) -> Iterator[tuple[Row, int, str]]:
+    for one in reading.of_text(piece):
+        row, score = best(one)
+        if row.id != "unknown":
+            yield row, score, one.text
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Lines without margins, with the lines of one SMTP reply joined (RFC 5321 section 4.2.1: `250-` goes on, `250 ` ends)."""
     open_reply: list[str] = []
     code = ""
-    for line in text.splitlines():
-        line = line.strip()  # noqa: PLW2901 - the line itself, without its margins
+    for line in lines:
         if not line:
             continue
         if len(line) > LONGEST_LINE:
-            line = shortened(line, LONGEST_LINE)  # noqa: PLW2901
+            line = shortened(line, LONGEST_LINE)  # noqa: PLW2901 - what is read of it
         start = _SPLIT_REPLY.search(line)
         if code and start and start[1] == code:
             open_reply.append(line[start.start() :].removeprefix(start[0]))

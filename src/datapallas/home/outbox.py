@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from datapallas.connection.model import OAuth2Client
 from datapallas.connection.record import fingerprint
 from datapallas.home.stores import VARIABLE
+from datapallas.mail.caution import Caution
 from datapallas.mail.compose import Composer
 from datapallas.mail.mailbox import sender_of
 from datapallas.mail.transport import Options, choose
@@ -109,6 +110,7 @@ class HomeMailroom:
     def __init__(self, home: Home, watch: Callable[[str, str], None] | None = None) -> None:
         self._home = home
         self._watch = watch
+        self._caution = Caution()
         self._lock = threading.Lock()
         self._logins: dict[str, tuple[str, LoginSource]] = {}
 
@@ -127,7 +129,15 @@ class HomeMailroom:
 
     def transport(self, code: str) -> MailTransport:
         """A way out with one session."""
-        return choose(self._home.folder.load(code), self._login(code), Options(sessions=1, watch=self._watch))
+        from datapallas.home.settings import outbox_settings
+
+        options = Options(
+            sessions=1,
+            watch=self._watch,
+            in_flight=outbox_settings(self._home.root).in_flight,
+            caution=self._caution,
+        )
+        return choose(self._home.folder.load(code), self._login(code), options)
 
     def _login(self, code: str) -> LoginSource:
         """One for all sessions of a connection, so that a run asks the provider once; a new one when it was changed.

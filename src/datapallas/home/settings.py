@@ -15,6 +15,7 @@ from datapallas import files
 from datapallas.errors import ConfigurationError
 from datapallas.oauth.addresses import LOOPBACK
 from datapallas.secret import Secret
+from datapallas.smtp.parcels import BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,22 +24,25 @@ FILE = Path("config", "datapallas.toml")
 VARIABLE = "DATAPALLAS_WEBHOOK"
 _LIMIT = 65536
 _WARNINGS = frozenset({"webhook", "email-connection", "email-to"})
-_OUTBOX = frozenset({"content-days", "rows-days"})
+_OUTBOX = frozenset({"content-days", "rows-days", "in-flight"})
+_MOST_IN_FLIGHT = 32
 _SECTIONS = ("warnings", "outbox")
 _LONGEST_DAYS = 36_500
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxSettings:
-    """How long the outbox keeps what is done, in days after the last outcome of a job.
+    """How the outbox sends, and how long it keeps what is done, in days after the last outcome of a job.
 
     Attributes:
         content_days: what the messages say.
         rows_days: who got what and when; never shorter than the content.
+        in_flight: messages a session sends before the first of them is answered, where nothing limits the pace; 1: none.
     """
 
     content_days: float = 14.0
     rows_days: float = 400.0
+    in_flight: int = BOUNDS.messages
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +79,9 @@ def warning_settings(root: Path, environ: Mapping[str, str]) -> WarningSettings:
 def outbox_settings(root: Path) -> OutboxSettings:
     """The section `[outbox]`. Raises ConfigurationError (code ``settings``)."""
     section = _section(root / FILE, "outbox", _OUTBOX)
+    in_flight = section.pop("in-flight", BOUNDS.messages)
+    if type(in_flight) is not int or not 1 <= in_flight <= _MOST_IN_FLIGHT:
+        raise _wrong(f"in-flight is a number of messages from 1 to {_MOST_IN_FLIGHT}")
     for name, days in section.items():
         number = isinstance(days, int | float) and not isinstance(days, bool)
         if not number or not 0 <= days <= _LONGEST_DAYS:
@@ -83,6 +90,7 @@ def outbox_settings(root: Path) -> OutboxSettings:
     found = OutboxSettings(
         content_days=section.get("content-days", usual.content_days),
         rows_days=section.get("rows-days", max(usual.rows_days, section.get("content-days", 0))),
+        in_flight=in_flight,
     )
     if found.rows_days < found.content_days:
         raise _wrong("rows-days is less than content-days")

@@ -12,10 +12,10 @@ import threading
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from datapallas.connection.model import OAuth2Client
 from datapallas.errors import UsageError
 from datapallas.home.live import Register
 from datapallas.home.sign_in_work import SignInRequest, SignInState, SignInWork, Stage
+from datapallas.oauth.client import oauth2_client
 from datapallas.oauth.sign_in import SECONDS, Way
 
 if TYPE_CHECKING:
@@ -40,12 +40,7 @@ class SignIns:
         Raises UsageError: a password connection (code ``no-oauth2``), REDIRECT without an address, or too many at
         once (code ``too-many``). Everything else that may fail shows in the state.
         """
-        if not isinstance(request.wanted.credential, OAuth2Client):
-            raise UsageError(
-                f"{request.wanted.code} signs in with a password; there is no browser sign-in for it.",
-                code="no-oauth2",
-                connection=request.wanted.code,
-            )
+        oauth2_client(request.wanted)
         if request.way is Way.REDIRECT and not request.redirect_uri:
             raise UsageError("A sign-in by redirect needs the address the browser comes back to.")
         with self._starting:

@@ -79,16 +79,33 @@ def delivery(
             sent = yield from session.send(batch)
         except DataPallasError as error:
             if _after_body(error):
-                outcomes.update((one, RecipientOutcome(one, Outcome.UNKNOWN, "", error)) for one in batch)
+                outcomes |= _unknown(batch, error)
                 pending = rest
                 continue
             if not outcomes and not _about_sender(error):
                 raise
-            outcomes.update((one, _failed(one, error)) for one in pending)
+            outcomes |= failed(pending, error)
             break
         again = _read(batch, sent, outcomes)
         pending = (*again, *rest)
     return tuple([outcomes[one] for one in envelope.recipients])
+
+
+def judged(recipients: Sequence[str], result: Sent | DataPallasError) -> Outcomes | DataPallasError | None:
+    """Say what became of a message that was one of several in flight.
+
+    Returns outcomes, of fewer than all `recipients` when some were only too many for one transaction; the error that
+    `delivery` would raise; or None: nothing of it was sent, because the session ended, and it may go once more.
+    """
+    if not isinstance(result, DataPallasError):
+        outcomes: Outcomes = {}
+        _read(recipients, result, outcomes)
+        return outcomes
+    if _after_body(result):
+        return _unknown(recipients, result)
+    if _over(result) and isinstance(result, Unreachable | ProtocolError | SmtpRefused):
+        return None
+    return failed(recipients, result) if _about_sender(result) else result
 
 
 class _Session:
@@ -169,11 +186,14 @@ def _refused(address: str, step: str, reply: Reply) -> RecipientOutcome:
     return RecipientOutcome(address, _by_class(error), _words(reply), error)
 
 
-def _failed(address: str, error: DataPallasError) -> RecipientOutcome:
-    """Nobody answered for this recipient; what stopped the transaction stopped it for all."""
-    return RecipientOutcome(
-        address, _by_class(error), error.raw if isinstance(error, SmtpRefused) else "", error
-    )
+def failed(recipients: Sequence[str], error: DataPallasError) -> Outcomes:
+    """Nobody answered for these recipients; what stopped the transaction stopped it for all."""
+    said = error.raw if isinstance(error, SmtpRefused) else ""
+    return {one: RecipientOutcome(one, _by_class(error), said, error) for one in recipients}
+
+
+def _unknown(recipients: Sequence[str], error: DataPallasError) -> Outcomes:
+    return {one: RecipientOutcome(one, Outcome.UNKNOWN, "", error) for one in recipients}
 
 
 def _by_class(error: DataPallasError) -> Outcome:

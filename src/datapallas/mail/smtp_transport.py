@@ -11,17 +11,22 @@ import time
 from typing import TYPE_CHECKING
 
 from datapallas.errors import DataPallasError, UsageError
+from datapallas.mail.caution import Caution
 from datapallas.mail.delivery import STALE, Check, Open, Send, delivery
 from datapallas.mail.envelope import Receipt
 from datapallas.mail.transport import Options, target
+from datapallas.smtp.parcels import BOUNDS
 from datapallas.smtp.stream import Session
 from datapallas.smtp.target import Deadlines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from datapallas.connection.model import Connection
     from datapallas.mail.delivery import Step
     from datapallas.mail.envelope import Envelope, RecipientOutcome
-    from datapallas.mail.transport import Letter, LoginSource
+    from datapallas.mail.transport import Letter, LoginSource, Mail, Told
+    from datapallas.smtp.parcels import Bounds
     from datapallas.smtp.target import Sent
 
 
@@ -37,6 +42,8 @@ class SmtpTransport:
     def __init__(self, connection: Connection, login: LoginSource, options: Options | None = None) -> None:
         self._options = options or Options()
         self._target = target(connection, self._options.local_name)
+        self._server = f"{self._target.host}:{self._target.port}"
+        self._caution = self._options.caution or Caution()
         self._login = login
         self._slots = threading.Semaphore(self._options.sessions)
         self._idle: list[tuple[Session, float]] = []  # the last one used is taken first: the others may end
@@ -49,13 +56,59 @@ class SmtpTransport:
             if self._closed:
                 raise UsageError("The mailbox is closed.", code="mailbox-closed")
             session, since = self._take()
-            hand = _Hand(self, session, envelope, body)
+            hand = Hand(self, session, envelope, body)
             try:
                 outcomes = hand.run(stale=time.monotonic() - since > STALE)
             except BaseException:
                 hand.drop()
                 raise
             self._keep(hand.session)
+        return self.receipt(envelope, body, outcomes)
+
+    def send_all(self, mail: Iterator[Mail], told: Told) -> None:
+        """See MailTransport.send_all. Waits while all sessions are in use."""
+        from datapallas.mail.smtp_batch import Batch
+
+        with self._slots:
+            if self._closed:
+                raise UsageError("The mailbox is closed.", code="mailbox-closed")
+            session, since = self._take()
+            batch = Batch(self, mail, told)
+            try:
+                batch.run(session, stale=time.monotonic() - since > STALE)
+            except BaseException:
+                if batch.session is not None:
+                    batch.session.close()
+                raise
+            self._keep(batch.session)
+
+    @property
+    def depth(self) -> int:
+        """See MailTransport.depth."""
+        with self._lock:
+            session = self._idle[-1][0] if self._idle else None
+        return self.depth_of(session) if session is not None else 1
+
+    def depth_of(self, session: Session) -> int:
+        """How many messages may be in flight on this session."""
+        able = session.features.pipelining and self._caution.trusts(self._server)
+        return self._options.in_flight if able else 1
+
+    def blame(self, session: Session) -> None:
+        """The server of this session did not stand several messages in flight."""
+        self._caution.blame(f"{session.target.host}:{session.target.port}")
+
+    @property
+    def bounds(self) -> Bounds:
+        """How much may be unanswered at once."""
+        return BOUNDS._replace(messages=self._options.in_flight)
+
+    def hand(self, session: Session | None, envelope: Envelope, body: Letter) -> Hand:
+        """Deliver one message, beginning with this session."""
+        return Hand(self, session, envelope, body)
+
+    def receipt(self, envelope: Envelope, body: Letter, outcomes: tuple[RecipientOutcome, ...]) -> Receipt:
+        """Make the receipt of a message that was answered just now."""
         return receipt(self._target.host, self._target.port, envelope, body, outcomes)
 
     def close(self) -> None:
@@ -97,8 +150,8 @@ class SmtpTransport:
         session.quit()
 
 
-class _Hand:
-    """One delivery under way, and the session it holds."""
+class Hand:
+    """One delivery under way, and the session it holds: open, or None."""
 
     def __init__(
         self, transport: SmtpTransport, session: Session | None, envelope: Envelope, body: Letter

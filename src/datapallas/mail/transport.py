@@ -7,17 +7,21 @@ is opened, and not kept.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from datapallas.connection.model import Password, Transport
 from datapallas.errors import ConfigurationError, NotSignedIn
 from datapallas.smtp.body import Body
+from datapallas.smtp.parcels import BOUNDS
 from datapallas.smtp.sasl import BearerLogin, PasswordLogin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from datapallas.connection.model import Connection
+    from datapallas.errors import DataPallasError
+    from datapallas.mail.caution import Caution
     from datapallas.mail.envelope import Envelope, Receipt
     from datapallas.oauth.source import TokenSource
     from datapallas.secret import Secret
@@ -45,8 +49,25 @@ class MailTransport(Protocol):
         Raises DataPallasError when nothing was handed over and the reason is not this message's recipients.
         """
 
+    def send_all(self, mail: Iterator[Mail], told: Told) -> None:
+        """Hand messages over, in this order, over one session; several are in flight where the server stands it.
+
+        The next one is taken from `mail` when it may go out. Each that was taken is told once.
+        """
+
+    @property
+    def depth(self) -> int:
+        """How many messages may be in flight at once, as far as it is known by now; 1: the next waits for the last."""
+
     def close(self) -> None:
         """End what is kept open; what is being sent is finished first."""
+
+
+Mail = tuple["Envelope", Letter]
+"""One message of many."""
+Told = Callable[[int, "Receipt | DataPallasError | None"], bool]
+"""Is told the number of a message, from 0 as they were taken, and what `send` would give or raise; None: nothing of it
+was sent. Gives False when nothing more is to be begun."""
 
 
 class AsyncMailTransport(Protocol):
@@ -128,6 +149,8 @@ class Options:
         sessions: kept open and shared, at most.
         deadlines: seconds for each step; None: those of RFC 5321.
         local_name: how we greet the server; empty: our address.
+        in_flight: messages that may be unanswered at once, of those that are sent together; 1: one after the other.
+        caution: what is known of servers that do not stand that; None: nothing yet.
     """
 
     watch: Watch | None = None
@@ -135,6 +158,8 @@ class Options:
     sessions: int = SESSIONS
     deadlines: Deadlines | None = None
     local_name: str = ""
+    in_flight: int = BOUNDS.messages
+    caution: Caution | None = None
 
 
 def target(connection: Connection, local_name: str = "") -> Target:

@@ -18,9 +18,9 @@ from datapallas.connection.identity import REFRESH_TOKEN
 from datapallas.connection.model import OAuth2Client, Sealed
 from datapallas.connection.settle import secret_of, settle, with_secret, without_sign_in
 from datapallas.connection.update import Granted
-from datapallas.errors import DataPallasError, SignInRejected, UsageError
+from datapallas.errors import DataPallasError, SignInRejected
 from datapallas.oauth.asked import expected_mailbox
-from datapallas.oauth.client import opened_client
+from datapallas.oauth.client import opened_client, refuse_where_nobody_signs_in
 from datapallas.oauth.clock import iso
 
 if TYPE_CHECKING:
@@ -95,15 +95,6 @@ class Keeping:
         )  # agreed to, or needless, when it was proven
 
 
-def _refuse_app_only(wanted: Connection) -> None:
-    if wanted.app_only:
-        raise UsageError(
-            f"{wanted.code} is app-only: it opens the mailbox by itself, and nobody signs in.",
-            code="app-only",
-            connection=wanted.code,
-        )
-
-
 def prove(folder: Folder, wanted: Connection, *, new: bool = False, drop_sign_in: bool = False) -> Keeping:
     """Prove that a sign-in with the settings of `wanted` can be kept: file, lock, key, space.
 
@@ -111,7 +102,7 @@ def prove(folder: Folder, wanted: Connection, *, new: bool = False, drop_sign_in
     one when its code is taken; for an existing one (fact `case` is ``identity-changed``) when the changed settings end
     a secret that is stored, which `drop_sign_in` agrees to.
     """
-    _refuse_app_only(wanted)
+    refuse_where_nobody_signs_in(wanted)
     if new:
         wanted = without_sign_in(wanted)
         client = opened_client(folder, wanted)

@@ -261,8 +261,8 @@ def _reserved(
         marked = alike(rows, most, _held(tx, rows)) if most > 1 else 1
     for some, at_once in ((rows[:marked], True), (rows[marked:], False)):
         if some:
-            ids = [row.id for row in some]
-            tx.execute(statements.CLAIM, {"ids": ids, "mine": lease.owner, "at_once": at_once})
+            mine = {"mine": lease.owner, "at_once": at_once}
+            statements.many(tx, statements.CLAIM, [{"one": row.id, **mine} for row in some])
     given = tuple([Claimed(row, at) for row, at in zip(rows, taken.at, strict=True)])
     return Claim(given, now, marked=marked, interval=interval)
 

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from datapallas.errors import DataPallasError, StorageError
 from datapallas.outbox import claims, looking, pacing, recovery, results
 from datapallas.outbox.claims import LEASE
-from datapallas.outbox.session import LINGER, NO_CONNECTION, Session, Wakes, nobody
+from datapallas.outbox.handing import NO_CONNECTION
+from datapallas.outbox.session import LINGER, Session, Wakes, nobody
 from datapallas.outbox.tables import leases, mailboxes
 from datapallas.outbox.turns import Turns
 from datapallas.outbox.verdict import PASSING, Pause
@@ -127,33 +128,34 @@ class Courier:
         if not self._only.job:  # a look at every page: not for one message
             self._database.check()
         self._linger = (self._only.linger if self._only.job else LINGER) if forever else 0.0
-        while not self._end.is_set():
-            try:
-                self._watch(forever=forever)
-            except StorageError:
-                if not forever:
-                    raise
-                self._end.wait(_AGAIN)
-            else:
-                return
-
-    def _watch(self, *, forever: bool) -> None:
         try:
-            with watcher(self._database) as watch:
-                while not self._end.is_set():
-                    self._reap()
-                    self._keep()
-                    began = time.monotonic()
-                    started = self._start()
-                    breath = max(_BREATH, _SHARE * (time.monotonic() - began))
-                    if not started and not self._running and not forever and not self._left():
-                        return
-                    if watch.wait(_BREATH if self._starting() else min(_POLL, self._lease / 4), self._end):
-                        self.nudge()
-                        if self._running:  # their own commits wake us too
-                            self._end.wait(breath)
+            while not self._end.is_set():
+                try:
+                    self._watch(forever=forever)
+                except StorageError:
+                    if not forever:
+                        raise
+                    # Not the end of its sessions: one may wait for a mail server that vanished along with the database.
+                    self._end.wait(_AGAIN)
+                else:
+                    return
         finally:
             self._finish()
+
+    def _watch(self, *, forever: bool) -> None:
+        with watcher(self._database) as watch:
+            while not self._end.is_set():
+                self._reap()
+                self._keep()
+                began = time.monotonic()
+                started = self._start()
+                breath = max(_BREATH, _SHARE * (time.monotonic() - began))
+                if not started and not self._running and not forever and not self._left():
+                    return
+                if watch.wait(_BREATH if self._starting() else min(_POLL, self._lease / 4), self._end):
+                    self.nudge()
+                    if self._running:  # their own commits wake us too
+                        self._end.wait(breath)
 
     def _left(self) -> bool:
         return looking.left(self._database, self._only.job)

@@ -72,12 +72,15 @@ class Grouping:
     def _commit(self, batch: list[_Entry]) -> None:
         try:
             with self._write() as tx:
+                if len(batch) == 1:  # there are no others that it could take with it
+                    batch[0].result = batch[0].work(tx)
+                    return
                 for entry in batch:
                     _one(tx, entry)
         except BaseException as problem:
             for entry in batch:
                 entry.error = entry.error or problem
-            if not isinstance(problem, DataPallasError):
+            if len(batch) > 1 and not isinstance(problem, DataPallasError):
                 raise
         finally:
             for entry in batch:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from datapallas.errors import DataPallasError, UsageError
+from datapallas.outbox import problems
 from datapallas.outbox.claims import locked_mailbox
 from datapallas.outbox.database import notify
 from datapallas.outbox.recovery import settle
 from datapallas.outbox.retrying import fates_again, send_again
 from datapallas.outbox.tables import Fate, JobState, State, jobs, mailboxes, messages
-from datapallas.outbox.verdict import PASSING, Pause
+from datapallas.outbox.verdict import PASSING, Pause, asked_for_less
 
 if TYPE_CHECKING:
     from datapallas.outbox.database import Database
@@ -86,10 +87,26 @@ def resume_mailbox(database: Database, code: str) -> None:
 
 
 def try_mailboxes(database: Database) -> None:
-    """A person has sent what waits: mailboxes that wait for a sign-in or a change are tried, whatever was before."""
+    """A person has sent what waits: mailboxes that wait for a sign-in or a change are tried, whatever was before.
+
+    So is what waits only because nobody could be reached. A server that asked for less is left alone.
+    """
     stopped = mailboxes.c.pause.in_([one.value for one in PASSING])
     with database.write() as tx:
         tx.execute(sa.update(mailboxes).where(stopped).values(pause="", pause_until=0.0, backoff_until=0.0))
+        now = database.now(tx)
+        resting = sa.select(mailboxes).where(mailboxes.c.pause == "", mailboxes.c.backoff_until > now)
+        for row in tx.execute(resting.with_for_update()).all():
+            if not asked_for_less(problems.load(row.problem)):
+                _try(tx, row, now)
+
+
+def _try(tx: sa.Connection, mailbox: Any, now: float) -> None:
+    """Let a mailbox that could reach nobody try again: itself, and the messages it took back then."""
+    its = messages.c.mailbox == mailbox.code, messages.c.state == State.QUEUED, messages.c.attempts > 0
+    back = sa.update(messages).where(*its, messages.c.due.between(now, mailbox.backoff_until + 1.0))
+    tx.execute(sa.update(mailboxes).where(mailboxes.c.code == mailbox.code).values(backoff_until=0.0))
+    tx.execute(back.values(due=now))
 
 
 def set_limits(database: Database, code: str, own: OwnLimits) -> None:

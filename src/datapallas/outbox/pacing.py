@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 HORIZON = 5.0
 """Seconds of sending that one claim reserves: short, so that an urgent message is not behind many."""
-MOST = 100
-"""Messages of one claim."""
+MOST = 128
+"""Messages of one claim: so many windows (see WINDOW) that it costs little."""
 LATE = 0.1
 """Seconds behind a reserved moment from which it must be given back: late ones bunch up otherwise (measured). See `late`."""
 WINDOW = 32
@@ -67,18 +67,34 @@ def room(next_free: float, now: float, interval: float, seconds: float) -> int:
 
 
 class Speed(NamedTuple):
-    """What a session has measured: seconds a message takes, and a commit; 0: not known yet."""
+    """What a session has measured.
+
+    Attributes:
+        message, commit: seconds each takes; 0: not known yet. Of messages that are in flight together, each one's share.
+        depth: messages the server lets be in flight at once; 1: one after the other.
+    """
 
     message: float = 0.0
     commit: float = 0.0
+    depth: int = 1
 
 
 def window(interval: float, speed: Speed) -> int:
-    """How many messages go out before their results are written together: no more than the disk makes worth while."""
+    """How many messages go out before their results are written together: no more than the disk makes worth while.
+
+    Where several are in flight at once, so many that most of the time they are: after each commit the way is empty.
+    """
     if interval or not speed.message:  # paced, or not known yet how fast the server is
         return 1
     worth = math.ceil(2 * speed.commit / speed.message)
-    return max(1, min(WINDOW, worth, int(_WINDOW_SECONDS / speed.message)))
+    if speed.depth > 1:
+        worth = max(worth, 2 * speed.depth)
+    return max(1, min(WINDOW, worth, int(_WINDOW_SECONDS * speed.depth / speed.message)))
+
+
+def mean(before: float, now: float) -> float:
+    """A moving mean; `before` is 0 for none."""
+    return 0.8 * before + 0.2 * now if before else now
 
 
 def reserve(next_free: float, now: float, interval: float, weights: Sequence[int]) -> Reserved:

@@ -63,7 +63,7 @@ def handing(database: Database, lease: Lease, message: int) -> None:
 
 def _handing(tx: sa.Connection, lease: Lease, message: int, now: float) -> None:
     renew(tx, lease, now)
-    if tx.execute(statements.HANDING, {"ids": [message], "mine": lease.owner}).rowcount != 1:
+    if statements.many(tx, statements.HANDING, [{"one": message, "mine": lease.owner}]) != 1:
         raise Fenced(lease.mailbox)
 
 

@@ -6,17 +6,15 @@ hurried after; whatever ends the session, what it had claimed goes back.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import random
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from datapallas.errors import DataPallasError
-from datapallas.mail.envelope import Envelope
 from datapallas.outbox import claims, pacing, results, statements, verdict, windows
 from datapallas.outbox.claims import Fenced
-from datapallas.outbox.letters import Contents, StoredLetter
+from datapallas.outbox.handing import Hands
 from datapallas.outbox.tables import Doubt
 
 if TYPE_CHECKING:
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 
 LINGER = 5.0
 """Seconds an idle session is kept open for the next message."""
-NO_CONNECTION = "none"
-"""The mark of a connection that is gone or cannot be read: any other one ends the pause."""
 QUANTUM = 300.0
 """Seconds after which a busy session ends, so that others get their turn and a changed connection is noticed."""
 
@@ -80,11 +76,8 @@ class Session:
         self._room = room
         self._lease = lease
         self._wakes = wakes
-        self._contents = Contents(database)
-        self._transport: MailTransport | None = None
+        self._hands = Hands(database, room, lease, wakes)
         self._sender = ""
-        self._speed = pacing.Speed()  # moving means
-        self._calm = 0
         self._cases: dict[int, verdict.Case] = {}  # of what is claimed
         self._hold: frozenset[str] = frozenset()  # jobs whose doubts are left to a person
         self._claimed = time.monotonic()  # when it last did
@@ -119,10 +112,10 @@ class Session:
                 raise
             # The connection's file, found broken between two messages.
             results.stop_for(
-                self._database, self._lease.mailbox, error, verdict.Pause.CONFIGURATION, self._mark()
+                self._database, self._lease.mailbox, error, verdict.Pause.CONFIGURATION, self._hands.mark()
             )
         finally:
-            self._drop()
+            self._hands.drop()
             if not lost:
                 self._database.together(lambda tx: claims.release(tx, self._lease))
 
@@ -159,7 +152,7 @@ class Session:
     def _claim(self, limits: Limits) -> claims.Claim:
         def work(tx: sa.Connection) -> claims.Claim:
             now = self._database.now(tx)
-            found = claims.claim(tx, self._lease, limits, self._speed, now)
+            found = claims.claim(tx, self._lease, limits, self._hands.speed, now)
             # read here: without WAL, a reader of its own would keep the next commit waiting
             self._cases = self._read(tx, found.messages) if found.messages else {}
             return found
@@ -173,6 +166,7 @@ class Session:
         claimed = claim.messages
         marked = claim.marked
         place = 0
+        left: list[Claimed] = []  # handed over to nobody
         while place < len(claimed):
             if claim.interval:
                 yield from self._until(claimed[place].at + here)
@@ -183,15 +177,17 @@ class Session:
                 results.handing(self._database, self._lease, claimed[place].row.id)
                 marked = 1
             window = claimed[place : place + marked]
-            sent = self._send_some(window)
-            place += len(sent)
+            sent = self._hands.send(window, self._cases)
+            place += len(window)
             whole = len(sent) == len(window) and not self._wakes.end.is_set()
             calm = whole and not any(one.verdict.throttled or one.verdict.pause for one in sent)
             marked = self._next(claim, place, here) if calm else 0
             stop = self._note(sent, [one.row.id for one in claimed[place : place + marked]])
             if stop or not calm:
+                done = {one.row.id for one in sent}
+                left = [one for one in window if one.row.id not in done]
                 break
-        self._hand_back(claimed[place:], limits)
+        self._hand_back((*left, *claimed[place:]), limits)
 
     def _read(self, tx: sa.Connection, claimed: Sequence[Claimed]) -> dict[int, verdict.Case]:
         people = results.open_recipients(tx, [one.row.id for one in claimed])
@@ -213,58 +209,13 @@ class Session:
         rest = claim.messages[place:]
         if not rest or (claim.interval and rest[0].at + here - time.monotonic() >= pacing.LATE):
             return 0
-        most = 1 if claim.interval else pacing.window(0.0, self._speed)
+        most = 1 if claim.interval else pacing.window(0.0, self._hands.speed)
         return claims.alike([one.row for one in rest[:most]], most, self._hold)
-
-    def _send_some(self, window: Sequence[Claimed]) -> list[results.Result]:
-        """Send what is noted as being handed over; ends early when something is wrong with the mailbox, or time is up."""
-        sent: list[results.Result] = []
-        begun = time.monotonic()
-        for one in window:
-            if sent and (self._wakes.end.is_set() or time.monotonic() - begun > self._lease.seconds / 4):
-                break
-            judged = self._send(one.row, self._cases[one.row.id])
-            mark = self._mark() if judged.pause else ""
-            chance = self._wakes.chance()
-            sent.append(
-                results.Result(row=one.row, verdict=judged, chance=chance, mark=mark, calm=self._calm)
-            )
-            if self._calm >= results.CALM:
-                self._calm = 1
-            if judged.throttled or judged.pause is not None:
-                break
-        return sent
 
     def _until(self, moment: float) -> Iterator[float]:
         """Wait for a reserved moment, or the end."""
         while (wait := moment - time.monotonic()) > 0 and not self._wakes.end.is_set():
             yield wait
-
-    def _send(self, row: Any, case: verdict.Case) -> verdict.Verdict:
-        started = time.monotonic()
-        letter = StoredLetter(
-            job=row.job,
-            message_id=row.message_id,
-            size=row.size,
-            smtputf8=row.smtputf8,
-            eightbit=row.eightbit,
-            own=row.own,
-            layout=row.layout,
-            contents=self._contents,
-        )
-        try:
-            if self._transport is None:
-                self._transport = self._room.transport(self._lease.mailbox)
-            envelope = Envelope(row.sender, tuple([address for _, address in case.recipients]))
-            judged = verdict.of_receipt(case, self._transport.send(envelope, letter))
-        except DataPallasError as error:
-            judged = verdict.of_error(case, error)
-            if judged.throttled or judged.pause:
-                self._drop()
-        took = time.monotonic() - started
-        self._speed = self._speed._replace(message=_mean(self._speed.message, took))
-        self._calm = 0 if judged.throttled or judged.pause else self._calm + 1
-        return judged
 
     def _note(self, sent: Sequence[results.Result], following: Sequence[int]) -> bool:
         """Write results; True when the mailbox is to stop."""
@@ -272,7 +223,8 @@ class Session:
         stop = windows.record_all(self._database, self._lease, sent, following)
         for one in sent:
             self._wakes.noted(one.row.key)
-        self._speed = self._speed._replace(commit=_mean(self._speed.commit, time.monotonic() - started))
+        speed = self._hands.speed
+        self._hands.speed = speed._replace(commit=pacing.mean(speed.commit, time.monotonic() - started))
         self.sent += len(sent)
         return stop
 
@@ -281,18 +233,3 @@ class Session:
             self._database.together(
                 lambda tx: claims.hand_back(tx, self._lease, rest, limits, self._database.now(tx))
             )
-
-    def _mark(self) -> str:
-        with contextlib.suppress(DataPallasError):
-            return self._room.mark(self._lease.mailbox)
-        return NO_CONNECTION
-
-    def _drop(self) -> None:
-        if self._transport is not None:
-            transport, self._transport = self._transport, None
-            transport.close()
-
-
-def _mean(before: float, now: float) -> float:
-    """A moving mean."""
-    return 0.8 * before + 0.2 * now if before else now

@@ -6,7 +6,8 @@ Nothing here asks a database.
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -22,8 +23,36 @@ from datapallas.outbox.tables import (
     recipients,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 OPEN = (Fate.QUEUED, Fate.DEFERRED)
 """Fates of recipients that are still to be sent to."""
+
+
+def many(tx: sa.Connection, statement: sa.UpdateBase, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Carry a statement out once for each row, all with the same names; give how many rows of the table it met in all.
+
+    Written out once and handed to the driver as it is: for each row SQLAlchemy's own work costs more than SQLite's.
+    The values are texts, numbers and truths, which both drivers take as they are.
+    """
+    words, names, usual = _written(tx.dialect, statement, tuple(rows[0]))
+    if names:
+        given: Any = [tuple([row[name] if name in row else usual[name] for name in names]) for row in rows]
+    else:
+        given = [{**usual, **row} for row in rows]
+    return tx.exec_driver_sql(words, given).rowcount
+
+
+@functools.lru_cache(maxsize=64)
+def _written(
+    dialect: sa.Dialect, statement: sa.UpdateBase, keys: tuple[str, ...]
+) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+    """The words of a statement, the names of its values in their order (none where they go by name), and its own values."""
+    columns = list(keys) if isinstance(statement, sa.Insert) else None
+    compiled: Any = statement.compile(dialect=dialect, column_keys=columns, for_executemany=True)
+    own = {name: value for name, value in compiled.params.items() if name not in keys}
+    return str(compiled), tuple(compiled.positiontup or ()), own
 
 
 def _p(name: str) -> sa.BindParameter[Any]:
@@ -67,12 +96,13 @@ DUE = _due()
 DUE_OF_JOB = _due(_p("of"))
 CLAIM = (
     sa.update(messages)
-    .where(messages.c.id.in_(_ids()))
+    .where(messages.c.id == _p("one"))
     .values(state=State.CLAIMED.value, owner=_p("mine"), handing=_p("at_once"))
 )
 HANDING = (
-    sa.update(messages).where(messages.c.id.in_(_ids()), messages.c.owner == _p("mine")).values(handing=True)
+    sa.update(messages).where(messages.c.id == _p("one"), messages.c.owner == _p("mine")).values(handing=True)
 )
+"""For `many`, as DONE, ACCEPTED, CLAIM and ATTEMPT are."""
 HAND_BACK = (
     sa.update(messages)
     .where(messages.c.id.in_(_ids()), messages.c.owner == _p("mine"))
@@ -85,7 +115,7 @@ GIVE_ALL_BACK = (
 )
 DONE = (
     sa.update(messages)
-    .where(messages.c.id.in_(_ids()), messages.c.owner == _p("mine"))
+    .where(messages.c.id == _p("one"), messages.c.owner == _p("mine"))
     .values(state=State.DONE.value, owner=None, handing=False, attempts=messages.c.attempts + 1)
 )
 ACCEPTED = (

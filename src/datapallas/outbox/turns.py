@@ -1,7 +1,8 @@
 """Many sessions in few threads: one that waits for its moment gives its thread to another.
 
 A session is a generator that yields the seconds it has nothing to do for. Must stay true: one session is never in two
-threads at a time; whoever is woken goes on at once, also when it was woken while it ran.
+threads at a time; whoever is woken goes on at once, also when it was woken while it ran; nobody waits for one that is
+held up, as long as there are threads.
 """
 
 from __future__ import annotations
@@ -60,10 +61,14 @@ class Turns:
     def _place(self, turn: Turn, at: float) -> None:
         turn.number = next(self._numbers)
         heapq.heappush(self._row, (at, turn.number, turn))
-        if not self._free and self._threads < self._most:
+        self._cover()
+        self._changed.notify()
+
+    def _cover(self) -> None:
+        """Somebody waits for the first in the row, as long as there are threads."""
+        if self._row and not self._free and self._threads < self._most:
             self._threads += 1
             threading.Thread(target=self._work, name="outbox-session", daemon=True).start()
-        self._changed.notify()
 
     def _work(self) -> None:
         while (turn := self._next()) is not None:
@@ -80,6 +85,7 @@ class Turns:
                 if self._row and self._row[0][0] <= now:
                     turn = heapq.heappop(self._row)[2]
                     turn.running = True
+                    self._cover()  # this one may take minutes, and others' moments come meanwhile
                     return turn
                 if now - since > _IDLE_SECONDS and (self._free or not self._row):
                     self._threads -= 1

@@ -137,7 +137,7 @@ def of_receipt(case: Case, receipt: Receipt) -> Verdict:
             # What others were accepted for stays so: only a whole refusal is the mailbox's.
             if stop is not None and not receipt.accepted:
                 return _held(case, one.error, stop, receipt.server)
-    throttled = next((o.error for o in receipt.outcomes if _is_throttle(o.error)), None)
+    throttled = next((o.error for o in receipt.outcomes if asked_for_less(o.error)), None)
     found = {outcome.address: outcome for outcome in receipt.outcomes}
     people = tuple([_person(case, place, found[address]) for place, address in case.recipients])
     doubtful = any(o.outcome is Outcome.UNKNOWN and _fate(case, o) is Fate.DEFERRED for o in receipt.outcomes)
@@ -174,7 +174,7 @@ def of_error(case: Case, error: DataPallasError) -> Verdict:
         error=error,
         again=True,
         throttled=True,
-        slower=_is_throttle(error),
+        slower=asked_for_less(error),
         after=asked_after(error),
     )
 
@@ -225,7 +225,8 @@ def asked_after(error: DataPallasError | None) -> float:
     return seconds if 0 < seconds < math.inf else 0.0
 
 
-def _is_throttle(error: DataPallasError | None) -> bool:
+def asked_for_less(error: DataPallasError | None) -> bool:
+    """The other side wants to be left alone for a while: whatever a person does, it is."""
     if not isinstance(error, SmtpRefused) or not error.transient:
         return error is not None and error.transient and asked_after(error) > 0
     if error.reply_code in _THROTTLE_CODES or _THROTTLE.fullmatch(error.enhanced):

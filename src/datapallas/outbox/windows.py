@@ -12,6 +12,7 @@ from datapallas.outbox import statements
 from datapallas.outbox.claims import Fenced, rests
 from datapallas.outbox.claims import renew as renew_lease
 from datapallas.outbox.results import CALM, Noting, attempt, attempt_row
+from datapallas.outbox.statements import many
 from datapallas.outbox.tables import Fate
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _all(tx: sa.Connection, lease: Lease, given: tuple[Sequence[Result], Sequenc
         mailbox = tx.execute(statements.MAILBOX, {"box": lease.mailbox}).one()
     stop = bool(mailbox.pause) or rests(mailbox, now) is not None
     if following and not stop:
-        tx.execute(statements.HANDING, {"ids": following, "mine": lease.owner})
+        many(tx, statements.HANDING, [{"one": one, "mine": lease.owner} for one in following])
     return stop
 
 
@@ -65,13 +66,13 @@ def _is_plain(result: Result, *, easy: bool) -> bool:
 
 
 def _accepted(tx: sa.Connection, lease: Lease, results: Sequence[Result], now: float) -> None:
-    ids = [one.row.id for one in results]
-    if tx.execute(statements.DONE, {"ids": ids, "mine": lease.owner}).rowcount != len(ids):
+    ids = [{"one": one.row.id, "mine": lease.owner} for one in results]
+    if many(tx, statements.DONE, ids) != len(ids):
         raise Fenced(lease.mailbox)
     rows: list[dict[str, Any]] = [
         {"one": result.row.id, "place": person.position, "said": person.reply[:2000], "now": now}
         for result in results
         for person in result.verdict.people
     ]
-    tx.execute(statements.ACCEPTED, rows)
-    tx.execute(statements.ATTEMPT, [attempt_row(result, now, result.verdict.summary) for result in results])
+    many(tx, statements.ACCEPTED, rows)
+    many(tx, statements.ATTEMPT, [attempt_row(result, now, result.verdict.summary) for result in results])

@@ -166,7 +166,7 @@ class Inbox:
         with self._changed:
             self._mails.clear()
 
-    def wait(self, count: int, seconds: float = 10.0) -> list[Arrived]:
+    def wait(self, count: int, seconds: float = 30.0) -> list[Arrived]:
         """Everything that arrived, once there are `count` mails; TimeoutError when they do not come."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._mails) >= count, seconds):

@@ -149,7 +149,7 @@ class Sandbox:
         """The mail that arrived, the oldest first."""
         return self.inbox.mails
 
-    def wait(self, count: int, seconds: float = 10.0) -> list[Arrived]:
+    def wait(self, count: int, seconds: float = 30.0) -> list[Arrived]:
         """The mail that arrived, once there are `count`; TimeoutError when they do not come."""
         return self.inbox.wait(count, seconds)
 

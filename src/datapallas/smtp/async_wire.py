@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from datapallas.errors import Unreachable
 from datapallas.smtp.inbox import closed, too_slow
 from datapallas.smtp.tls import ClientContext, facts_of, refusal, tls_context
+from datapallas.smtp.vanished import notice
 
 if TYPE_CHECKING:
     from datapallas.smtp.body import Octets
@@ -34,12 +35,13 @@ class AsyncWire(asyncio.BufferedProtocol):
 
     Attributes:
         writes: how often octets were handed to the transport.
+        taken: octets of ours handed to it since somebody set it to 0; the system may have fewer.
         loopback: True when the other end is this machine.
         unsent: True while something that was written waits for the system to take it.
     """
 
     def __init__(self, inbox: Inbox) -> None:
-        self.writes = 0
+        self.writes = self.taken = 0
         self.loopback = False
         self._inbox = inbox
         self._loop = asyncio.get_running_loop()
@@ -83,8 +85,11 @@ class AsyncWire(asyncio.BufferedProtocol):
         """Set the socket up; asyncio itself has set TCP_NODELAY."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what create_connection makes
         self._transport = transport
+        sock = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):  # it may be closed already
+            notice(sock)
         self._poll = select.poll()
-        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._poll.register(sock.fileno(), select.POLLIN)
         peer = str((transport.get_extra_info("peername") or [""])[0])  # none when it is gone already
         self.loopback = peer == "::1" or peer.startswith(("127.", "::ffff:127."))
         transport.set_write_buffer_limits(high=0)  # be told whenever something waits here
@@ -171,6 +176,7 @@ class AsyncWire(asyncio.BufferedProtocol):
     def _write(self, octets: Octets) -> None:
         if self._transport.is_closing():
             raise ConnectionResetError
+        self.taken += len(octets)
         if self._tls is None:
             self._transport.write(octets)
             self.writes += 1

@@ -88,6 +88,23 @@ def joined(head: bytes, group: list[Octets]) -> list[Octets]:
     return [head + group[0]]
 
 
+def packed(parts: Iterable[Octets]) -> list[Octets]:
+    """Put neighbours that are small into one buffer; large ones stay as they are, uncopied."""
+    out: list[Octets] = []
+    small: list[Octets] = []
+    for part in parts:
+        if len(part) <= _SLICE:
+            small.append(part)
+            continue
+        if small:
+            out.append(b"".join(small))
+            small = []
+        out.append(part)
+    if small:
+        out.append(b"".join(small))
+    return out
+
+
 def stuffed(chunks: Iterable[Octets], limit: int = CHUNK) -> Iterator[bytes]:
     """Make the octets of DATA of a body: dots stuffed, and the final dot (RFC 5321 sections 4.1.1.4 and 4.5.2).
 

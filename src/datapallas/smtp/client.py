@@ -101,12 +101,14 @@ class Exchange(NamedTuple):
     Attributes:
         asks: replies that `out` makes due; more than `replies` when we go on without waiting for all.
         wait: the field of `Deadlines` that bounds the waiting.
+        rest: give every reply that has come, however many more; a 421 does not end the listening then.
     """
 
     out: Sequence[Octets]
     asks: int
     replies: int
     wait: str = "command"
+    rest: bool = False
 
 
 class Handshake(NamedTuple):
@@ -114,10 +116,16 @@ class Handshake(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """Why a driver gave fewer replies than asked for, and whether all of `out` had gone out before."""
+    """Why a driver gave fewer replies than asked for, and how much of `out` had gone out before.
+
+    Attributes:
+        written: all of it.
+        octets: at most so many of it; counts when not all was.
+    """
 
     error: DataPallasError
     written: bool
+    octets: int = 0
 
 
 T = TypeVar("T")
@@ -144,6 +152,8 @@ class Client:
         loopback: set by the driver: the other end of the connection is this machine.
         lost: set by a driver that gives fewer replies than asked for.
         midway: True while a text is partly out, so that nothing else may be said.
+        served: a message was accepted in the way the next ones are to go, so that several may be in flight.
+        unsteady: the server did not stand several messages in flight: it broke off, or answered what has no meaning.
         mask: takes our secrets out of what a server says, while there is one it may repeat.
         tls: what a driver's handshake ended with, for `stages`; empty when nobody is told.
     """
@@ -155,7 +165,7 @@ class Client:
         self.tls: Mapping[str, str] = {}
         self.state = State.CONNECTED
         self.features = Features()
-        self.secured = self.loopback = self.midway = False
+        self.secured = self.loopback = self.midway = self.served = self.unsteady = False
         self.lost: Lost | None = None
         self.mask: Callable[[str], str] = str
 
@@ -170,9 +180,7 @@ class Client:
         Raises ProtocolError for one that has no place here.
         """
         if self.watch is not None:
-            for reply in replies:
-                for line in reply.wire_lines():
-                    self.watch("S", self.mask(line))
+            self.overheard(replies)
         state = self.state
         for verb, reply in zip(said, replies, strict=False):
             code = reply.code
@@ -184,6 +192,13 @@ class Client:
                 return
             state = after
         self.state = state
+
+    def overheard(self, replies: Sequence[Reply]) -> None:
+        """Show a watcher replies, whatever they mean."""
+        if self.watch is not None:
+            for reply in replies:
+                for line in reply.wire_lines():
+                    self.watch("S", self.mask(line))
 
     def misplaced(self, said: str, reply: Reply) -> ProtocolError:
         """Make the error for a reply that has no meaning where it stands, and end the session."""
@@ -253,6 +268,11 @@ class Client:
         unknown = final and lost.written
         lost.error.facts.update(self.where, step=said, after_body="yes" if unknown else "no")
         return lost.error
+
+    def gone(self, error: DataPallasError) -> Lost:
+        """Give the loss of the connection once more: each message has an error of its own."""
+        kind = type(error)
+        return Lost(kind(error.message, code=error.code, raw=error.raw, **error.facts), written=True)
 
     def noop(self) -> Conversation[Reply]:
         """Ask whether the server is there."""

@@ -18,16 +18,18 @@ class Inbox:
 
     Attributes:
         due: replies that are asked for and have not come.
+        patient: a 421 breaks nothing while others are due; whoever waits is told (`ready`), and may wait on.
         broken: why no further reply will come, or None.
     """
 
-    __slots__ = ("_parser", "_replies", "broken", "due")
+    __slots__ = ("_leaving", "_parser", "_replies", "broken", "due", "patient")
 
     def __init__(self) -> None:
         self._parser = ReplyParser()
         self._replies: list[Reply] = []
         self.due = 1  # the greeting: in SMTP the server speaks first
         self.broken: DataPallasError | None = None
+        self.patient = self._leaving = False
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take octets from the server."""
@@ -46,13 +48,16 @@ class Inbox:
                 del self._replies[self.due :]
             self.broken = unsolicited(surplus)
         elif replies and replies[-1].code == CLOSING:
+            self._leaving = True
+            if self.patient and self.due:
+                return
             self.broken = ProtocolError(
                 "The mail server closed the session.", code="closing", raw=replies[-1].text
             )
 
     def ready(self, count: int) -> bool:
         """Say whether `take` would give what there will be: `count` replies, or fewer because the session is over."""
-        return len(self._replies) >= count or self.broken is not None
+        return len(self._replies) >= count or self.broken is not None or self._leaving
 
     def take(self, count: int) -> list[Reply]:
         """Give the next `count` replies; fewer when the session broke before they came."""
@@ -60,6 +65,12 @@ class Inbox:
             taken, self._replies = self._replies, []
             return taken
         taken, self._replies = self._replies[:count], self._replies[count:]
+        return taken
+
+    def all(self) -> list[Reply]:
+        """Give every reply there is."""
+        taken, self._replies = self._replies, []
+        self._leaving = False
         return taken
 
     def clear(self) -> None:

@@ -13,18 +13,23 @@ from datapallas.errors import DataPallasError
 from datapallas.smtp import command
 from datapallas.smtp.client import Client, Handshake, Lost
 from datapallas.smtp.inbox import Inbox, closed, too_slow
+from datapallas.smtp.judging import ChunkingRefused
 from datapallas.smtp.opening import opening
+from datapallas.smtp.parcels import BOUNDS
+from datapallas.smtp.pipeline import pipeline
 from datapallas.smtp.target import Deadlines, Sent, Stage, Target
-from datapallas.smtp.transaction import ChunkingRefused, transaction
+from datapallas.smtp.transaction import transaction
 from datapallas.smtp.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from datapallas.smtp.body import Body
     from datapallas.smtp.client import Conversation, Exchange, T
     from datapallas.smtp.features import Features
+    from datapallas.smtp.parcels import Bounds, Parcel
+    from datapallas.smtp.pipeline import Told
     from datapallas.smtp.reply import Reply
     from datapallas.smtp.sasl import Login
     from datapallas.smtp.target import Stages, Watch
@@ -97,6 +102,11 @@ class Session:
         return self._target
 
     @property
+    def unsteady(self) -> bool:
+        """The server did not stand several messages in flight."""
+        return self._client.unsteady
+
+    @property
     def writes(self) -> int:
         """How often octets were handed to the system."""
         return self._writes + self._wire.writes
@@ -125,6 +135,10 @@ class Session:
             self._target = dataclasses.replace(self._target, chunking=False)
             self._connect()
             return self._run(transaction(self._client, sender, recipients, body))
+
+    def send_all(self, parcels: Iterator[Parcel], told: Told, bounds: Bounds = BOUNDS) -> None:
+        """Send messages, in this order, several in flight where the server can; see `pipeline`."""
+        self._run(pipeline(self._usable(), parcels, told, bounds))
 
     def noop(self) -> Reply:
         """Ask whether the server is there."""
@@ -192,39 +206,42 @@ class Session:
                 self.close()
 
     def _exchange(self, step: Exchange) -> list[Reply]:
-        out, asks, wanted, wait = step
+        out, asks, wanted, wait, rest = step
         inbox, wire = self._inbox, self._wire
         if out and not inbox.due and not wire.quiet(inbox):
-            return self._short(wanted, written=False)
+            return self._short(step, written=False)
         inbox.due += asks
+        inbox.patient = rest
+        wire.taken = 0
         try:
             for octets in out:
                 wire.write(octets, self._deadlines.body, inbox)
         except OSError as error:
-            return self._unwritten(error, wanted)
+            return self._unwritten(error, step)
         if not wanted:
             return []
         self.round_trips += 1
         if not inbox.ready(wanted):
             wire.read(wanted, getattr(self._deadlines, wait), inbox)
         if inbox.broken is not None:
-            return self._short(wanted, written=True)
-        return inbox.take(wanted)
+            return self._short(step, written=True)
+        return inbox.all() if rest else inbox.take(wanted)
 
-    def _unwritten(self, error: OSError, wanted: int) -> list[Reply]:
+    def _unwritten(self, error: OSError, step: Exchange) -> list[Reply]:
         """The server takes no more; perhaps it said why."""
         self._wire.look(self._inbox)
         if isinstance(error, TimeoutError):
             self._inbox.broken = too_slow(self._deadlines.body, "take what we sent")
         elif self._inbox.broken is None:
             self._inbox.broken = closed(str(error))
-        return self._short(wanted, written=False)
+        return self._short(step, written=False)
 
-    def _short(self, wanted: int, *, written: bool) -> list[Reply]:
-        assert self._inbox.broken is not None  # noqa: S101 - the callers' condition
+    def _short(self, step: Exchange, *, written: bool) -> list[Reply]:
+        inbox = self._inbox
+        assert inbox.broken is not None  # noqa: S101 - the callers' condition
         if self._client.lost is None:  # what ended the session was the first of it
-            self._client.lost = Lost(self._inbox.broken, written)
-        return self._inbox.take(wanted)
+            self._client.lost = Lost(inbox.broken, written, self._wire.taken)
+        return inbox.all() if step.rest else inbox.take(step.replies)
 
     def _handshake(self) -> None:
         self._inbox.clear()

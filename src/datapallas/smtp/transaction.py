@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datapallas.errors import MessageError, ProtocolError, SmtpUnsupported
+from datapallas.errors import MessageError, SmtpUnsupported
 from datapallas.smtp import command
 from datapallas.smtp.address import wire
 from datapallas.smtp.body import CHUNK, joined, pieces, stuffed
 from datapallas.smtp.client import LAST, MESSAGE, Client, Conversation, Exchange, State
-from datapallas.smtp.inbox import CLOSING
+from datapallas.smtp.judging import anybody, concluded, hear, recipients_of, unless_no_bdat
 from datapallas.smtp.target import Sent
 
 if TYPE_CHECKING:
@@ -30,22 +30,11 @@ GROUP = 16 * 1024
 """Octets of commands in flight at once. Every socket's send buffer takes them, however slow the other side reads."""
 OPTIMISTIC = CHUNK
 """Octets of a message that is sent without waiting whether its recipients are taken; beyond it, a refusal is cheaper."""
-_FEW = 100  # recipients of such a message: their replies must fit into buffers while we write it
+FEW = 100
+"""Recipients of such a message at most: their replies must fit into buffers while we write it."""
 _WINDOW = 7  # chunks that are not answered when the next goes out
 _DOT = 16  # octets; the final dot goes out with what is before it
-# RFC 5321 section 4.2.4: not implemented, out of order. To the first chunk of a good envelope they mean that the server
-# announces CHUNKING and does not do it.
-_NO_BDAT = frozenset({500, 502, 503, 504})
 _USUAL = (command.MAIL, command.RCPT, LAST)
-
-
-class ChunkingRefused(ProtocolError):
-    """The server announces CHUNKING and refuses BDAT.
-
-    It may have taken the message for commands, so this session is over; the message was not accepted.
-    """
-
-    code = "chunking-refused"
 
 
 def transaction(client: Client, sender: str, recipients: Sequence[str], body: Body) -> Conversation[Sent]:
@@ -55,18 +44,18 @@ def transaction(client: Client, sender: str, recipients: Sequence[str], body: Bo
     takes). Raises SmtpRefused when the server refuses the sender or leaves (421), Unreachable or ProtocolError, with
     fact `after_body`, when the connection ends; ChunkingRefused.
     """
-    head = _envelope(client, sender, recipients, body)
+    head = envelope(client, sender, recipients, body)
     features, count = client.features, len(recipients)
     if client.state is not State.READY:  # what a refusal left behind; RSET costs nothing ahead of the rest
         head = "RSET\r\n" + head
     if features.chunking:
-        if features.pipelining and body.size <= OPTIMISTIC and count <= _FEW:
+        if features.pipelining and body.size <= OPTIMISTIC and count <= FEW:
             return _at_once(client, head, count, body)
         return _by_chunks(client, head, count, body)
     return _by_data(client, head, count, body)
 
 
-def _envelope(client: Client, sender: str, recipients: Sequence[str], body: Body) -> str:
+def envelope(client: Client, sender: str, recipients: Sequence[str], body: Body) -> str:
     """Give MAIL and all RCPT as they go over the wire."""
     features = client.features
     if not recipients:
@@ -110,22 +99,15 @@ def _at_once(client: Client, head: str, count: int, body: Body) -> Conversation[
     said = _said(client, count, LAST)
     due = len(said)
     replies = yield Exchange(joined(line.encode(), [text]), due, due, "final")
-    _hear(client, said, replies, final=True)
-    if client.state is State.READY and len(replies) == due:  # by the table: the message was accepted
-        return Sent(tuple(replies[due - count - 1 : -1]), replies[-1])
-    recipients = _recipients(client, said[:-1], replies, final=True)
-    if not _taken(recipients):
-        return Sent(recipients, None)
-    if len(replies) < due:
-        raise client.broken(LAST, final=True)
-    return Sent(recipients, _unless_no_bdat(client, replies[-1]))
+    hear(client, said, replies, final=True)
+    return concluded(client, said, replies, final=True)
 
 
 def _by_chunks(client: Client, head: str, count: int, body: Body) -> Conversation[Sent]:
     """The envelope first, and the message in chunks only when somebody is to get it."""
     named = _said(client, count)
-    recipients = _recipients(client, named, (yield from _agree(client, head, named)))
-    if not _taken(recipients):
+    recipients = recipients_of(client, named, (yield from _agree(client, head, named)))
+    if not anybody(recipients):
         return Sent(recipients, None)
     client.midway = True
     said: list[str] = []
@@ -137,21 +119,21 @@ def _by_chunks(client: Client, head: str, count: int, body: Body) -> Conversatio
         line = command.bdat(size := sum(map(len, octets)), last=last)
         client.tell(line.decode(), size)
         replies = yield Exchange(joined(line, octets), 1, wanted, "final" if last else "body")
-        _hear(client, said[len(answers) :], replies, final=last)
+        hear(client, said[len(answers) :], replies, final=last)
         answers += replies
         if client.lost is not None or not all(reply.positive for reply in replies):
             break
     unheard = len(said) - len(answers)
     if unheard and not client.closed:  # the first refusal is the answer; the rest follows from it
         replies = yield Exchange((), 0, unheard, "body")
-        _hear(client, said[len(answers) :], replies, final=last)
+        hear(client, said[len(answers) :], replies, final=last)
         answers += replies
     final = next((reply for reply in answers if not reply.positive), None)
     if final is None and len(answers) < len(said):
         raise client.broken(said[len(answers)], final=last)
     client.midway = False
     if final is answers[0]:
-        _unless_no_bdat(client, final)
+        unless_no_bdat(client, final)
     return Sent(recipients, final or answers[-1])
 
 
@@ -159,11 +141,11 @@ def _by_data(client: Client, head: str, count: int, body: Body) -> Conversation[
     """For servers without CHUNKING: the envelope and DATA, then the message with its dots stuffed."""
     said = _said(client, count, command.DATA)
     replies = yield from _agree(client, head + "DATA\r\n", said)
-    if client.state is State.TEXT and not _taken(replies[said.index(command.RCPT) : -1]):
+    if client.state is State.TEXT and not anybody(replies[said.index(command.RCPT) : -1]):
         # RFC 2920 section 3.1: 354 although nobody is to get it. An empty text, which the server must refuse.
         yield from client.say(b".\r\n", MESSAGE, "final")
-    recipients = _recipients(client, said[:-1], replies)
-    if not _taken(recipients):
+    recipients = recipients_of(client, said[:-1], replies)
+    if not anybody(recipients):
         return Sent(recipients, None)
     if len(replies) < len(said):
         raise client.broken(command.DATA)
@@ -184,7 +166,7 @@ def _text(client: Client, body: Body) -> Conversation[Reply]:
                 break
         held += data
     replies = yield Exchange((held,), asks, 1, "final")
-    _hear(client, (MESSAGE,), replies, final=True)
+    hear(client, (MESSAGE,), replies, final=True)
     if not replies:
         raise client.broken(MESSAGE, final=True)
     client.midway = False
@@ -195,11 +177,11 @@ def _agree(client: Client, head: str, said: Sequence[str]) -> Conversation[list[
     """Say the commands of `head`, which `said` names, in groups; stop when what follows would be in vain."""
     replies: list[Reply] = []
     for group, number in _groups(head.encode(), GROUP if client.features.pipelining else 1):
-        if said[len(replies)] is command.DATA and not _taken(replies[1:]):
+        if said[len(replies)] is command.DATA and not anybody(replies[1:]):
             break
         client.tell(group.decode())
         got = yield Exchange((group,), number, number)
-        _hear(client, said[len(replies) :], got)
+        hear(client, said[len(replies) :], got)
         replies += got
         in_vain = any(not reply.positive for reply in replies[: said.index(command.RCPT)])
         if in_vain or client.closed or len(got) < number:
@@ -234,38 +216,3 @@ def _said(client: Client, count: int, then: str = "") -> Sequence[str]:
         return _USUAL
     start = (command.MAIL,) if client.state is State.READY else (command.RSET, command.MAIL)
     return (*start, *[command.RCPT] * count, *([then] if then else ()))
-
-
-def _hear(client: Client, said: Sequence[str], replies: Sequence[Reply], *, final: bool = False) -> None:
-    try:
-        client.heard(said, replies)
-    except ProtocolError as error:
-        error.facts["after_body"] = "yes" if final else "no"
-        raise
-
-
-def _recipients(
-    client: Client, said: Sequence[str], replies: Sequence[Reply], *, final: bool = False
-) -> tuple[Reply, ...]:
-    """Give the recipients' replies. Raises what ends the message for all of them."""
-    for verb, reply in zip(said, replies, strict=False):
-        if reply.code == CLOSING or (verb is not command.RCPT and not reply.positive):
-            raise client.refused(verb, reply)
-    if len(replies) < len(said):
-        raise client.broken(said[len(replies)], final=final)
-    return tuple(replies[said.index(command.RCPT) : len(said)])
-
-
-def _taken(recipients: Sequence[Reply]) -> bool:
-    return any(reply.code < 300 for reply in recipients)  # noqa: PLR2004 - RFC 5321 section 4.2.1
-
-
-def _unless_no_bdat(client: Client, final: Reply) -> Reply:
-    if final.code in _NO_BDAT:
-        raise ChunkingRefused(
-            f"{client.target.host} announces CHUNKING and refuses BDAT.",
-            raw="\n".join(final.wire_lines()),
-            after_body="no",
-            **client.where,
-        )
-    return final

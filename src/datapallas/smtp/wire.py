@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, cast
 from datapallas.errors import Unreachable
 from datapallas.smtp.inbox import closed, too_slow
 from datapallas.smtp.tls import ClientContext, facts_of, refusal, tls_context
+from datapallas.smtp.vanished import notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from datapallas.smtp.target import Target
 
 _BUFFER = 16 * 1024  # one TLS record; replies are far smaller
-_STRETCH = 64 * 1024  # octets handed over at once: each must be taken within the deadline
+_STRETCH = 256 * 1024  # octets handed over at once: each must be taken within the deadline
 _LOOK_UP = 1.0  # seconds a write may block before we look whether the server waits for us to read
 _LEAST = 0.001  # seconds; zero would mean for ever
 
@@ -41,11 +42,12 @@ class Wire:
 
     Attributes:
         writes: how often octets were handed to the system.
+        taken: octets the system took since somebody set it to 0.
         loopback: True when the other end is this machine.
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        self.writes = 0
+        self.writes = self.taken = 0
         peer = str(sock.getpeername()[0])
         self.loopback = peer == "::1" or peer.startswith(("127.", "::ffff:127."))
         self._buffer = memoryview(bytearray(_BUFFER))
@@ -84,6 +86,7 @@ class Wire:
                 sock.settimeout(max((until - time.monotonic()) / (len(found) - tried), _LEAST))
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                notice(sock)
                 return cls(sock)
             except OSError as error:
                 sock.close()
@@ -139,6 +142,7 @@ class Wire:
                     raise
                 sent = 0
             self.writes += 1
+            self.taken += sent
             if sent == len(octets):
                 return
             octets = memoryview(octets)[sent:]
@@ -159,6 +163,7 @@ class Wire:
                     raise TimeoutError from None
                 continue
             self.writes += 1
+            self.taken += sent
             rest = rest[sent:]
             until = time.monotonic() + seconds
 

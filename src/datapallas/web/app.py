@@ -37,6 +37,7 @@ from datapallas.web.pages import (
 )
 from datapallas.web.problems import Problem
 from datapallas.web.roles import need_of
+from datapallas.web.validation import of_validation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,11 @@ _WORDS = {
     405: "This address cannot be asked in this way.",
     413: "That is more than is taken here.",
 }
-_API_WORDS = {404: "There is nothing at this address. `GET /api/v1` names what there is."}
+_API_WORDS = {
+    400: "The body cannot be read: send JSON in UTF-8, with Content-Type: application/json.",
+    404: "There is nothing at this address. `GET /api/v1` names what there is.",
+}
+_ANYTHING_ELSE = "The request cannot be answered as it is."
 
 
 def make_app(services: Services) -> FastAPI:
@@ -105,7 +110,10 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     words = _WORDS | (_API_WORDS if problems.is_api(request.scope) else {})
-    detail = words.get(error.status_code, error.detail)
+    detail = words.get(error.status_code, _ANYTHING_ELSE)
+    allowed = (error.headers or {}).get("Allow", "")
+    if allowed:
+        detail += f" It takes {allowed}."
     return problems.answer(
         request.scope, Problem(status=error.status_code, detail=detail, headers=error.headers or {})
     )
@@ -115,7 +123,7 @@ async def _not_valid(request: Request, error: Exception) -> Response:
     """A value of the wrong kind."""
     if not isinstance(error, RequestValidationError):
         raise error
-    return problems.answer(request.scope, problems.of_validation(error))
+    return problems.answer(request.scope, of_validation(error))
 
 
 async def _our_error(request: Request, error: Exception) -> Response:

@@ -25,9 +25,10 @@ def nobody_in(scope: Scope, settings: Settings, *, wrong_token: bool = False) ->
     if is_api(scope):
         error = ', error="invalid_token"' if wrong_token else ""  # RFC 6750 section 3
         detail = (
-            "This token is not known here, or was removed."
+            "This token is not known here, or was removed. Give Authorization: Bearer TOKEN, with one that "
+            "`datapallas token create NAME --role ROLE` prints."
             if wrong_token
-            else "Give an API token: Authorization: Bearer TOKEN. `datapallas token create NAME` makes one."
+            else "Give an API token: Authorization: Bearer TOKEN. `datapallas token create NAME --role ROLE` makes one."
         )
         headers = {"www-authenticate": f'Bearer realm="DataPallas"{error}'}
         return Problem(status=401, title="Not logged in", detail=detail, headers=headers)

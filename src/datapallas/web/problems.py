@@ -10,7 +10,7 @@ import http
 import os
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -22,13 +22,11 @@ from datapallas.web.templating import render
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fastapi.exceptions import RequestValidationError
     from starlette.types import Scope
 
     from datapallas.diagnosis.explain import Diagnosis
 
 PROBLEM_JSON = "application/problem+json"
-_LONGEST_NAME = 64  # of a field that somebody made up
 _STATUS: tuple[tuple[type[errors.DataPallasError], int], ...] = (
     (errors.UnknownConnection, 404),
     (errors.UsageError, 400),
@@ -59,32 +57,6 @@ _BY_CODE = {
     "key-reused": 422,
     "key-without-job": 422,
 }
-
-
-_SENTENCES = {
-    "extra_forbidden": "There is no such name here; look for a misspelt one",
-    "missing": "It is missing",
-    "string_type": "Give a text",
-    "list_type": "Give a list",
-    "dict_type": "Give an object",
-    "model_type": "Give an object",
-    "model_attributes_type": "Give an object",
-    "bool_type": "Give true or false",
-    "bool_parsing": "Give true or false",
-    "int_type": "Give a whole number",
-    "int_parsing": "Give a whole number",
-    "float_type": "Give a number",
-    "float_parsing": "Give a number",
-    "string_too_long": "Give at most {max_length} characters",
-    "string_too_short": "Give at least {min_length} characters",
-    "too_long": "It is too long: {max_length} is the most",
-    "too_short": "It is too short: {min_length} is the least",
-    "enum": "Give one of: {expected}",
-    "literal_error": "Give one of: {expected}",
-    "greater_than_equal": "Give {ge} or more",
-    "less_than_equal": "Give {le} or less",
-}
-"""What is wrong with a value, by the framework's names."""
 
 
 class Code(StrEnum):
@@ -190,30 +162,6 @@ def of_error(error: BaseException) -> Problem:
         code=error.code if isinstance(error, errors.DataPallasError) else "",
         diagnosis=diagnosis,
     )
-
-
-def of_validation(error: RequestValidationError) -> Problem:
-    """Values of the wrong kind: which ones and why; never a value, which may be a secret."""
-    found = [_field_error(one) for one in error.errors()]
-    said = "; ".join(f"{one.field}: {one.sentence}" if one.field else one.sentence for one in found)
-    return Problem(
-        status=422, title="A value is not valid", detail=said, code=Code.NOT_VALID, errors=tuple(found)
-    )
-
-
-def _field_error(one: Mapping[str, Any]) -> FieldError:
-    if one["type"] == "json_invalid":  # its place is a number of letters, which is no field
-        return FieldError("", "The body is not JSON")
-    names = [str(part)[:_LONGEST_NAME] for part in one["loc"][1:]]
-    return FieldError(".".join(names), _sentence(one))
-
-
-def _sentence(one: Mapping[str, Any]) -> str:
-    """What is wrong, in our words; never the value."""
-    kind, facts = str(one["type"]), one.get("ctx", {})
-    if kind in _SENTENCES:
-        return _SENTENCES[kind].format_map({"expected": "", **facts})
-    return str(one["msg"]).removeprefix("Value error, ")
 
 
 def status_of(error: BaseException) -> int:

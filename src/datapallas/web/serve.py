@@ -112,6 +112,7 @@ def serve(home: Home, wanted: Wanted, ready: Callable[[Services], None], ending:
 
     `ready` is called when browsers can come, `ending` when the end has begun.
     """
+    serving.refuse_a_second(home.root)
     with _place(wanted) as place, serving.registered(home.root, place.settings):
         services = make_services(home, place.settings)
         if place.settings.mode is Mode.SERVED:

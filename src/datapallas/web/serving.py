@@ -45,11 +45,7 @@ def registered(root: Path, settings: Settings) -> Iterator[None]:
         except StorageError as problem:
             if problem.code != "lock-busy":
                 raise
-            other = _read(root)
-            where = other.origin if other else "an address it has not told yet"
-            raise ConfigurationError(
-                f"This home is served already, at {where}.", code="already-serving", address=where
-            ) from None
+            raise _already(_read(root)) from None
         about = Running(origin=settings.origin, process=os.getpid(), mode=settings.mode)
         files.replace(folder / "serving.json", json.dumps(dataclasses.asdict(about)).encode())
         try:
@@ -57,6 +53,20 @@ def registered(root: Path, settings: Settings) -> Iterator[None]:
         finally:
             with contextlib.suppress(StorageError):
                 files.remove(folder / "serving.json")
+
+
+def refuse_a_second(root: Path) -> None:
+    """Say that the home is served already, before a port that is taken says less. Raises ConfigurationError."""
+    other = running(root)
+    if other is not None:
+        raise _already(other)
+
+
+def _already(other: Running | None) -> ConfigurationError:
+    where = other.origin if other else "an address it has not told yet"
+    return ConfigurationError(
+        f"This home is served already, at {where}.", code="already-serving", address=where
+    )
 
 
 def running(root: Path) -> Running | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from web.page import Page
 
 PROBLEM = "application/problem+json"
-SECONDS = 14  # less than the heartbeat: a change that wakes nobody is noticed
+SECONDS = 60
 
 
 @dataclasses.dataclass

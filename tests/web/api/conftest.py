@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import pytest
 
 from datapallas.sandbox import Sandbox
+from datapallas.web.api import events
 from datapallas.web.who import Role
 from web.api.client import Api
 from web.page import served
@@ -23,6 +25,8 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+    # A change that wakes nobody is not found by the heartbeat either, so its test fails.
+    monkeypatch.setattr(events, "stream", functools.partial(events.stream, heartbeat=600))
     with served(tmp_path) as page:
         yield page
 

@@ -157,14 +157,36 @@ def test_what_is_not_there_and_who_may(api: Api) -> None:
     assert not (api.page.services.home.root / "data" / "outbox.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("POST", "/messages", None, "The body is missing: send a JSON object with Content-Type: application/json."),
+        ("POST", "/messages", [], "The body must be a JSON object, such as {}."),
+        ("POST", "/explain", {"text": ""}, "text: It is empty."),
+        ("GET", "/jobs/x/recipients?after=x", None, "after: Leave it out, or give it as an answer gave it to you."),
+        ("GET", "/nothing", None, "There is nothing at this address. `GET /api/v1` names what there is."),
+        ("DELETE", "/outbox", None, "This address cannot be asked in this way. It takes GET."),
+    ],
+)  # fmt: skip
+def test_every_refusal_is_a_sentence_of_ours(
+    api: Api, method: str, path: str, body: object, said: str
+) -> None:
+    """Which value, what is wrong and what to give: also where the framework is the one that refuses."""
+    headers = api.headers | {"Content-Type": "application/json"}
+    data = b"" if body is None else json.dumps(body).encode()
+    answer = api.page.ask(method, f"/api/v1{path}", headers, data)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == said
+
+
 def test_one_recipient_as_a_text(api: Api) -> None:
     """`to` may be one address; what is wrong with a body is said in words of ours."""
     found = api.good("POST", "/messages", {"to": BOB, "cc": "eve@x.example"}, 202)
     assert [one["address"] for one in found["recipients"]] == [BOB, "eve@x.example"]
     for body, said in (
-        ({"to": BOB, "subjct": "x"}, "subjct: There is no such name here; look for a misspelt one"),
-        ({"to": 7}, "to: Give a list"),
-        ({"to": BOB, "bulk": "yes"}, "bulk: Give true or false"),
-        ({"to": BOB, "key": "k" * 201}, "key: It is too long: 200 is the most"),
+        ({"to": BOB, "subjct": "x"}, "subjct: There is no such name here; look for a misspelt one."),
+        ({"to": 7}, "to: Give a list."),
+        ({"to": BOB, "bulk": "yes"}, "bulk: Give true or false."),
+        ({"to": BOB, "key": "k" * 201}, "key: It is too long: 200 is the most."),
     ):
         assert api.problem("POST", "/messages", body)["detail"] == said

@@ -88,7 +88,7 @@ def test_a_report_is_checked_and_previewed(api: Api, reports: Reports) -> None:
     path = reports.folder("statements") / "customers.csv"
     path.write_text(path.read_text("utf-8").replace("accounts@harperstone.example", "accounts@"), "utf-8")
     look = api.good("POST", "/reports/statements/checks", status=202)
-    wait_for(lambda: api.good("GET", f"/checks/{look['id']}")["finished"], "the check to end", 30)
+    wait_for(lambda: api.good("GET", f"/checks/{look['id']}")["finished"], "the check to end", 60)
     found = api.good("GET", f"/checks/{look['id']}")
     assert (found["state"], found["recipients"], found["errors"]) == ("checked", 6, 1)
     assert (found["problems"][0]["code"], found["problems"][0]["place"]) == ("address", "line 2")

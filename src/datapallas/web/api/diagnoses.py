@@ -84,10 +84,7 @@ async def examine_connection(code: Code, parts: Parts, asking: Asking) -> Examin
     return Examined(
         ok=problem is None,
         connection=code,
-        checks=[
-            CheckShown(name=one.name, title=one.title, mark=one.mark, detail=one.detail, seconds=one.seconds)
-            for one in found
-        ],
+        checks=[CheckShown.of(one) for one in found],
         problem=diagnosis_of(problem) if problem is not None else None,
     )
 

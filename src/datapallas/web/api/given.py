@@ -28,7 +28,7 @@ def whole(value: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ValueError("it holds half a character") from None
+            raise ValueError("It holds half a character.") from None
     return value
 
 

@@ -26,7 +26,7 @@ def _octets(value: str) -> str:
     try:
         base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("it is not base64") from None
+        raise ValueError("It is not base64 (RFC 4648 section 4).") from None
     return value
 
 

@@ -147,63 +147,28 @@ class Mailboxes(Shown):
 
 def recipient_shown(line: RecipientLine) -> OutboxRecipientShown:
     """One recipient."""
-    return OutboxRecipientShown(
-        message=line.message,
-        job=line.job,
-        key=line.key,
-        address=line.address,
-        outcome=line.outcome,
-        reply=line.reply,
-        at=line.at,
-        may_be_double=line.may_be_double,
-        problem=diagnosis_of(explain(line.problem, {"job": line.job})) if line.problem is not None else None,
-    )
+    problem = diagnosis_of(explain(line.problem, {"job": line.job})) if line.problem is not None else None
+    return OutboxRecipientShown.of(line, problem=problem)
 
 
 def message_shown(view: MessageView) -> OutboxMessageShown:
     """One message."""
-    return OutboxMessageShown(
-        id=view.id,
-        job=view.job,
-        key=view.key,
-        connection=view.connection,
-        state=view.state,
-        message_id=view.message_id,
-        due=view.due,
+    return OutboxMessageShown.of(
+        view,
         recipients=[recipient_shown(one) for one in view.people],
-        attempts=[
-            AttemptShown(at=one.at, outcome=one.outcome, server=one.server, reply=one.reply)
-            for one in view.attempts
-        ],
+        attempts=[AttemptShown.of(one) for one in view.attempts],
     )
 
 
 def job_shown(line: JobLine) -> JobShown:
     """One job."""
-    return JobShown(
-        id=line.id,
-        name=line.name,
-        connection=line.connection,
-        state=line.state,
-        created=line.created,
-        messages=line.messages,
-        recipients=line.fates,
-        open=line.open,
-        may_be_double=line.doubted,
-    )
+    return JobShown.of(line, recipients=line.fates, may_be_double=line.doubted)
 
 
 def mailbox_shown(line: MailboxLine) -> MailboxShown:
     """One mailbox."""
-    return MailboxShown(
-        connection=line.code,
-        pause=line.pause,
-        waits=line.waits,
-        waiting=line.waiting,
-        sessions=line.sessions,
-        seconds_left=line.left.seconds if line.waiting else 0.0,
-        problem=_of_mailbox(line),
-    )
+    seconds = line.left.seconds if line.waiting else 0.0
+    return MailboxShown.of(line, connection=line.code, seconds_left=seconds, problem=_of_mailbox(line))
 
 
 def _of_mailbox(line: MailboxLine) -> DiagnosisShown | None:

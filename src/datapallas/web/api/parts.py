@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from fastapi import APIRouter, Path
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from datapallas.web.problems import Code as ProblemCode
 
+Found = TypeVar("Found")
 BASE = "/api/v1"
 Code = Annotated[str, Path(description="The connection's code.", examples=["eml-office-365"], max_length=200)]
 Id = Annotated[str, Path(description="What the start of it answered as `id`.", max_length=200)]
@@ -27,10 +28,12 @@ def _name(route: APIRoute) -> str:
     return route.name
 
 
-def not_found(code: ProblemCode, what: str) -> Refused:
-    """There is no such thing, or it is somebody else's: the same answer."""
+def known(found: Found | None, code: ProblemCode, what: str) -> Found:
+    """What was found. Raises Refused when there is no such thing, or it is somebody else's: the same answer."""
+    if found is not None:
+        return found
     detail = (
         f"There is no such {what}: it is somebody else's, or ended more than ten minutes ago, or the server was "
         "restarted. Start a new one."
     )
-    return Refused(Problem(status=404, title=f"Unknown {what}", detail=detail, code=code))
+    raise Refused(Problem(status=404, title=f"Unknown {what}", detail=detail, code=code))

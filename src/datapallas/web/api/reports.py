@@ -9,7 +9,7 @@ from fastapi import Depends, Path, Query, Response
 from datapallas.errors import AddressError, UsageError
 from datapallas.mail.address import parse_one
 from datapallas.reports.finding import Pick
-from datapallas.web.api.parts import BASE, Id, new_router, not_found
+from datapallas.web.api.parts import BASE, Id, known, new_router
 from datapallas.web.api.report_models import (
     ListCheckShown,
     PreviewShown,
@@ -67,10 +67,7 @@ def check_report(code: ReportCode, parts: Parts, asking: Asking, response: Respo
 @router.get(f"{BASE}/checks/{{id}}", dependencies=[Depends(needs(Role.OPERATOR))])
 def read_check(id: Id, parts: Parts, asking: Asking) -> ListCheckShown:  # noqa: A002 - the path's word
     """How far a check is. What ended can be looked at for ten minutes, by whoever began it."""
-    look = parts.reports.looks.find(id, asking.owner)
-    if look is None:
-        raise not_found(ProblemCode.UNKNOWN_CHECK, "check")
-    return check_shown(look)
+    return check_shown(known(parts.reports.looks.find(id, asking.owner), ProblemCode.UNKNOWN_CHECK, "check"))
 
 
 @router.post(f"{_ONE}/preview", dependencies=[Depends(needs(Role.OPERATOR))])

@@ -5,9 +5,8 @@ Must stay true: a value that is not named here does not leave; no model has a pl
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -33,6 +32,12 @@ class Shown(BaseModel):
     """An answer. Later versions may add members; none changes its meaning."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
+
+    @classmethod
+    def of(cls, source: object, **others: object) -> Self:
+        """What `source` has under the names of this answer, and `others`."""
+        names = cls.model_fields.keys() - others.keys()
+        return cls(**{name: getattr(source, name) for name in names}, **others)
 
 
 class DiagnosisShown(Shown):
@@ -263,22 +268,19 @@ class Diagnoses(Shown):
 
 def diagnosis_of(found: Diagnosis) -> DiagnosisShown:
     """One diagnosis."""
-    return DiagnosisShown.model_validate(found.to_dict())
+    return DiagnosisShown.of(found)
 
 
 def row_of(row: Row) -> ConnectionRow:
     """One line of the list."""
-    values = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
-    return ConnectionRow(**values, file=PurePath(row.path).name)
+    return ConnectionRow.of(row, file=PurePath(row.path).name)
 
 
 def finding_of(found: Finding) -> FindingShown:
     """One finding."""
-    return FindingShown(
-        field=found.field, severity=found.severity, sentence=found.sentence, before=found.before
-    )
+    return FindingShown.of(found)
 
 
 def next_step_of(found: NextStep) -> NextStepShown:
     """The next step."""
-    return NextStepShown(doing=found.doing, sentence=found.sentence, field=found.field)
+    return NextStepShown.of(found)

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 from fastapi import Depends, Response
 from pydantic import Field
 
-from datapallas.errors import UsageError
 from datapallas.home.sign_in_work import Stage
 from datapallas.home.sign_ins import SignInRequest
+from datapallas.oauth.client import oauth2_client
 from datapallas.oauth.clock import iso
 from datapallas.oauth.sign_in import Way
 from datapallas.web.api import drafts
 from datapallas.web.api.connections import ends_sign_in, offered
 from datapallas.web.api.events import EventStream, LastSeen, events
 from datapallas.web.api.given import Answer, SignInStart
-from datapallas.web.api.parts import BASE, Code, Id, new_router, not_found
+from datapallas.web.api.parts import BASE, Code, Id, known, new_router
 from datapallas.web.api.shown import DiagnosisShown, Shown, diagnosis_of
 from datapallas.web.guard import needs
 from datapallas.web.problems import Code as ProblemCode
@@ -136,13 +136,8 @@ def answer_sign_in(id: Id, body: Answer, parts: Parts, asking: Asking) -> SignIn
 
 def _offered(parts: Services, connection: Connection, body: SignInStart) -> None:
     """Raises UsageError for a password connection, Refused for a way that is not offered."""
+    oauth2_client(connection)
     found = offered(parts, connection, body.issuer)
-    if not found:
-        raise UsageError(
-            f"{connection.code} signs in with a password; there is no browser sign-in for it.",
-            code="no-oauth2",
-            connection=connection.code,
-        )
     if body.way not in found:
         detail = f"This connection can be signed in to here by: {', '.join(found)}."
         title = f"The way {body.way} is not offered"
@@ -159,10 +154,7 @@ def _agreed(parts: Services, connection: Connection, body: SignInStart) -> None:
 
 
 def _found(parts: Services, asking: Who, id_: str) -> SignInWork:
-    work = parts.sign_ins.find(id_, asking.owner)
-    if work is None:
-        raise not_found(ProblemCode.UNKNOWN_SIGN_IN, "sign-in")
-    return work
+    return known(parts.sign_ins.find(id_, asking.owner), ProblemCode.UNKNOWN_SIGN_IN, "sign-in")
 
 
 def _now(work: SignInWork) -> SignInShown:
@@ -170,21 +162,11 @@ def _now(work: SignInWork) -> SignInShown:
 
 
 def _shown(work: SignInWork, version: int, state: SignInState) -> SignInShown:
-    return SignInShown(
+    return SignInShown.of(
+        state,
         id=work.id,
         version=version,
-        connection=state.connection,
-        stage=state.stage,
-        finished=state.finished,
-        way=state.way,
         provider=state.provider.value,
-        url=state.url,
-        redirect_uri=state.redirect_uri,
-        user_code=state.user_code,
-        verification_uri=state.verification_uri,
-        verification_uri_complete=state.verification_uri_complete,
         ends_at=iso(state.ends_at) if state.ends_at else "",
-        account=state.account,
-        notices=list(state.notices),
         problem=diagnosis_of(state.problem) if state.problem else None,
     )

@@ -13,7 +13,7 @@ from datapallas.home.test_state import Mark, Step
 from datapallas.web.api import drafts
 from datapallas.web.api.events import EventStream, LastSeen, events
 from datapallas.web.api.given import TestEmailStart
-from datapallas.web.api.parts import BASE, Code, Id, new_router, not_found
+from datapallas.web.api.parts import BASE, Code, Id, known, new_router
 from datapallas.web.api.shown import DiagnosisShown, Shown, diagnosis_of
 from datapallas.web.guard import needs
 from datapallas.web.problems import Code as ProblemCode
@@ -132,10 +132,7 @@ def cancel_test_email(id: Id, parts: Parts, asking: Asking) -> TestEmailShown:  
 
 
 def _found(parts: Services, asking: Who, id_: str) -> TestWork:
-    work = parts.test_emails.find(id_, asking.owner)
-    if work is None:
-        raise not_found(ProblemCode.UNKNOWN_TEST_EMAIL, "test email")
-    return work
+    return known(parts.test_emails.find(id_, asking.owner), ProblemCode.UNKNOWN_TEST_EMAIL, "test email")
 
 
 def _now(work: TestWork) -> TestEmailShown:
@@ -143,21 +140,10 @@ def _now(work: TestWork) -> TestEmailShown:
 
 
 def _shown(work: TestWork, version: int, state: TestState) -> TestEmailShown:
-    return TestEmailShown(
+    return TestEmailShown.of(
+        state,
         id=work.id,
         version=version,
-        finished=state.finished,
-        connection=state.connection,
-        to=state.to,
-        sender=state.sender,
-        server=state.server,
-        steps=[
-            TestEmailStep(step=one.step, mark=one.mark, detail=one.detail, seconds=one.seconds)
-            for one in state.steps
-        ],
-        dialogue=list(state.dialogue),
-        message_id=state.message_id,
-        reply=state.reply,
-        outcome=state.outcome,
+        steps=[TestEmailStep.of(one) for one in state.steps],
         problem=diagnosis_of(state.problem) if state.problem else None,
     )

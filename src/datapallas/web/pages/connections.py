@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from datapallas.connection.model import Provider
 from datapallas.home.overview import Health
 from datapallas.home.used_by import used_by
 from datapallas.web.guard import needs
@@ -31,7 +32,7 @@ _COLOURS = {
     Health.UNREADABLE: "bad",
     Health.BROKEN: "bad",
 }
-_SIGN_IN_NEXT = frozenset({Health.NEVER, Health.PARKED, Health.UNREADABLE})
+_NOT_READY = frozenset({Health.NEVER, Health.NO_PASSWORD, Health.PARKED, Health.UNREADABLE})
 _PROVIDER_WORDS = {
     "MICROSOFT": "Microsoft",
     "GOOGLE": "Google",
@@ -85,9 +86,10 @@ class Line:
 
     @property
     def next_action(self) -> str:
-        """What the row's button does: sign-in or test."""
-        needed = self.row.health in _SIGN_IN_NEXT and not self.row.app_only
-        return "sign-in" if needed else "test"
+        """What the row's button does: sign-in, password or test."""
+        if self.row.app_only or self.row.health not in _NOT_READY:
+            return "test"
+        return "password" if self.row.provider == Provider.NONE.value else "sign-in"
 
 
 @router.get("/", dependencies=[Depends(needs(Role.OWNER))], include_in_schema=False)

@@ -14,6 +14,7 @@ from datapallas.connection.model import Provider
 from datapallas.errors import ConfigurationError, DataPallasError
 from datapallas.home.trial import CODE as TRIAL
 from datapallas.home.used_by import used_by
+from datapallas.oauth.client import refuse_where_nobody_signs_in
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import go, page
 from datapallas.web.pages.box import Box, shown_ways
@@ -93,6 +94,7 @@ def refill(request: Request, given: Form, parts: Parts, find: str = "") -> Respo
 def invite(request: Request, code: str, parts: Parts, asking: Asking) -> Response:
     """A link for the mailbox's owner, who sits elsewhere; it is shown this once."""
     connection = parts.home.folder.load(code)
+    refuse_where_nobody_signs_in(connection)
     link = f"{parts.settings.origin}/invite?key={parts.access.invites.make(connection.code).reveal()}"
     parts.audit.write(asking, "invited", connection=connection.code)
     return page(request, "_invitation.html", link=link, connection=connection)

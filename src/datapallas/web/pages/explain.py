@@ -24,4 +24,6 @@ def explained(request: Request, text: Annotated[str, Form()] = "") -> Response:
     """Every known thing in it."""
     from datapallas.diagnosis.explain import explain_all
 
-    return page(request, "_explained.html", active="explain", found=explain_all(text))
+    return page(
+        request, "_explained.html", active="explain", found=explain_all(text), asked=bool(text.strip())
+    )

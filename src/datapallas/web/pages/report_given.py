@@ -65,7 +65,7 @@ class GivenReport:
         fields: as they were typed.
         files: templates by their names.
         seen: the fingerprints of what was stored when the page was filled, by the names of files.
-        tab: the tab that is shown.
+        typed_in: where something was typed last: the source, which is right then, else the fields are.
         edit_problem: why a field could not be written into the text.
         rows_from: where its rows come from, as `report_rows` names it.
         password: of its database, when one was typed.
@@ -77,7 +77,7 @@ class GivenReport:
     fields: Mapping[str, str]
     files: Mapping[str, str]
     seen: Mapping[str, str]
-    tab: str = ""
+    typed_in: str = ""
     edit_problem: str = ""
     rows_from: str = rows.FILE
     password: Secret | None = None
@@ -161,18 +161,18 @@ def given(reports: Reports, code: str, texts: Mapping[str, str]) -> GivenReport:
     files = {name.removeprefix("file:"): value for name, value in texts.items() if name.startswith("file:")}
     known = templates(reports, code, before)
     files = {name: value for name, value in files.items() if name in known}  # one that was deleted stays so
-    tab, problem = texts.get("tab", ""), ""
-    wanted = texts.get(rows.ROWS_FROM, "") if tab != SOURCE else ""
-    if tab != SOURCE and typed:
+    typed_in, problem = texts.get("typed-in", ""), ""
+    wanted = texts.get(rows.ROWS_FROM, "") if typed_in != SOURCE else ""
+    if typed_in != SOURCE and typed:
         text, problem = _with_fields(text, typed, wanted)
     password = rows.typed_password(texts)
     return GivenReport(
         code=code,
         text=text,
-        fields=typed if problem else {**fields_of(text), **_odd(typed, tab)},
+        fields=typed if problem else {**fields_of(text), **_odd(typed, typed_in)},
         files=files,
         seen={name: texts.get(f"seen:{name}", "") for name in (FILE, *files)},
-        tab=tab,
+        typed_in=typed_in,
         edit_problem=problem,
         rows_from=wanted if wanted in {rows.FILE, rows.DATABASE} else rows.source_of(text),
         password=password,
@@ -220,9 +220,9 @@ def _value(name: str, text: str) -> Value:
     return text
 
 
-def _odd(typed: Mapping[str, str], tab: str) -> dict[str, str]:
+def _odd(typed: Mapping[str, str], typed_in: str) -> dict[str, str]:
     """What was typed into fields and stands nowhere in the text yet: a time zone without a schedule."""
-    if tab == SOURCE or typed.get("cron", "").strip():
+    if typed_in == SOURCE or typed.get("cron", "").strip():
         return {}
     return {name: typed[name] for name in ("time-zone", "missed") if name in typed}
 

@@ -49,7 +49,7 @@ function showTab(tab, { focus = false } = {}) {
     other.tabIndex = chosen ? 0 : -1;
     byId(other.getAttribute("aria-controls")).hidden = !chosen;
   }
-  byId("tab").value = tab.dataset.name; // so that a form that is filled anew opens on it
+  if (byId("tab")) byId("tab").value = tab.dataset.name; // so that the form is filled anew for it
   if (focus) tab.focus();
 }
 
@@ -216,6 +216,44 @@ document.addEventListener("input", (event) => {
   byId("filter-found").textContent = words.length ? `${shown} found` : "";
 });
 
+// ---- A form that is filled anew keeps what was done while it was on its way: text, choices, the tab, open folds
+let meanwhile = null;
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { target, shouldSwap, requestConfig } = event.detail;
+  if (target.id !== "editor-body" || !shouldSwap) return;
+  const asked = requestConfig.formData;
+  const changed = every("[name]", target).filter((one) => asked.has(one.name) && asked.get(one.name) !== one.value);
+  meanwhile = { changed, open: every("details[open][id]", target), at: document.activeElement };
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  if (!meanwhile || event.detail.target.id !== "editor-body") return;
+  const { changed, open, at } = meanwhile;
+  meanwhile = null;
+  for (const old of changed) {
+    const fresh = event.detail.target.querySelector(`[name="${old.name}"]`);
+    if (!fresh || (old.options && !Array.from(fresh.options).some((one) => one.value === old.value))) continue;
+    fresh.value = old.value;
+  }
+  for (const fold of open) if (byId(fold.id)) byId(fold.id).open = true;
+  showTab(document.querySelector('[role="tab"][aria-selected="true"]'));
+  const focused = at.id && byId(at.id); // htmx cannot focus what was hidden a moment ago
+  if (!focused) return;
+  focused.focus({ preventScroll: true });
+  if (at.selectionEnd) focused.setSelectionRange(at.selectionStart, at.selectionEnd);
+});
+
+// ---- While a button of the mouse is down, what nobody asked for does not move what it is on: the press would be lost
+let down = -Infinity; // since when; one whose end was never told, in a menu of the system's, ends after ten seconds
+document.addEventListener("pointerdown", () => { down = performance.now(); }, true);
+for (const up of ["pointerup", "pointercancel", "contextmenu"]) document.addEventListener(up, () => { down = -Infinity; }, true);
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  const { elt } = event.detail;
+  const check = elt.id === "editor-body";
+  if (performance.now() - down > 10_000 || !(check || elt.matches('[hx-trigger^="every"]'))) return;
+  event.preventDefault();
+  if (check) setTimeout(() => htmx.trigger(elt, "change"), 100); // asked again; what polls asks again by itself
+});
+
 // ---- A choice that draws the form anew is its own request; it is not checked beside that
 
 document.addEventListener("htmx:beforeRequest", (event) => {
@@ -223,6 +261,12 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.detail.elt.id !== "editor-body") return;
   const saving = byId("editor").classList.contains("htmx-request"); // its answer says everything a check would
   if (saving || chosen?.matches?.("select[hx-post]")) event.preventDefault();
+});
+
+// ---- A report's fields and its source are one text: what was typed last is right, whichever tab is shown by then
+document.addEventListener("input", (event) => {
+  const panel = byId("typed-in") && event.target.closest("#panel-report, #panel-source");
+  if (panel) byId("typed-in").value = panel.id.replace("panel-", "");
 });
 
 // ---- What was typed and not saved is not lost without a question
