@@ -29,6 +29,7 @@ _LINES = 10.0  # seconds between two lines where there is no terminal
 _PATIENCE = 600.0  # seconds to wait when only those are left whom the server deferred
 _PAUSED = 3.0  # seconds for which a mailbox is seen paused before we believe that it stays so
 _NOBODY = 60.0  # seconds without a process that could do the run: ours takes a few to begin
+_SOON = 3.0  # seconds for which it need not say that nobody has begun
 _SPAN = 30.0  # seconds over which the rate is measured
 _SHOWN = 20
 
@@ -75,7 +76,7 @@ class Bar:
     def __init__(self, *, quiet: bool) -> None:
         self._moves = sys.stderr.isatty()
         self._quiet = quiet
-        self._said = time.monotonic()
+        self._said = self._begun = time.monotonic()
         self._seen: collections.deque[tuple[float, int]] = collections.deque()
         self._length = 0
 
@@ -100,7 +101,7 @@ class Bar:
     def _line(self, progress: Progress) -> str:
         from datapallas.outbox.estimate import duration
 
-        if progress.waiting.why:
+        if progress.waiting.why and time.monotonic() - self._begun > _SOON:
             return f"{progress.record.state.value}; it waits: {progress.waiting.why}"
         if not progress.total:
             return f"{progress.record.state.value} ..."
