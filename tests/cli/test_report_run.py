@@ -217,6 +217,26 @@ def test_the_bar_on_a_terminal(shell: Shell, folder: Path) -> None:
     assert b"\r[" in shown and b"] 3 of 3" in shown.replace(b"#" * 24, b"")
 
 
+@pytest.mark.parametrize("answer", [b"n\n", b"\x04"])
+def test_who_says_no_sends_nothing(shell: Shell, folder: Path, answer: bytes) -> None:
+    """Asked at a terminal, a no or Ctrl-D ends it at once: nothing was sent, and no run is left."""
+    ours, theirs = pty.openpty()
+    pipes = {"stdin": theirs, "stderr": theirs, "start_new_session": True}
+    with shell.start("report", "run", "letters", **pipes) as running:
+        os.close(theirs)
+        shown = b""
+        while b"Send it?" not in shown:
+            shown += os.read(ours, 4096)
+        os.write(ours, answer)
+        with contextlib.suppress(OSError):  # the terminal is gone when the command is
+            while piece := os.read(ours, 4096):
+                shown += piece
+        running.communicate(timeout=120)
+    os.close(ours)
+    assert running.returncode == 130 and b"Nothing was sent." in shown and b"may have been sent" not in shown
+    assert shell.call("report", "history", "--json").json["runs"] == []
+
+
 def test_cancel(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
     """A cancelled run sends nothing more, and cannot be resumed; its copy of the rows is gone."""
     run = shell.call("report", "run", "letters", "--queue", "--json").json["run"]

@@ -77,12 +77,22 @@ def run(as_json: bool, code: str, **given: Any) -> int:  # noqa: FBT001
                 _show_problems(prepared)
             if prepared.stops is not None:
                 raise prepared.stops
-            if asks:
-                click.confirm("Send it?", abort=True, err=True)
+            if asks and not _agreed():
+                note("Nothing was sent.")
+                return _INTERRUPTED
             runs.start(prepared.run)
         if given["queue"]:
             return _queued(prepared, as_json=as_json)
         return _attended(home, runs, prepared.run, as_json=as_json)
+
+
+def _agreed() -> bool:
+    """Whether a person says yes; Ctrl-C is a no."""
+    try:
+        return click.confirm("Send it?", err=True)
+    except click.Abort:
+        note("")
+        return False
 
 
 def _address(text: str) -> None:
