@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from browser import steps
 from browser.steps import ALICE
 from datapallas.connection.identity import PASSWORD
-from datapallas.connection.model import Security
+from datapallas.connection.model import Connection, Password, Security, Server
 from datapallas.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -214,6 +214,17 @@ def test_a_password_is_kept_and_never_shown(visit: Visit, server: Served, sandbo
     assert server.home.folder.reveal(server.stored(code), PASSWORD).reveal() == "another one"
     page.get_by_role("button", name="Send Test Email").click()
     expect(page.locator("#test-state .diagnosis")).to_be_visible()
+
+
+def test_a_password_that_is_missing_is_one_press_away(visit: Visit, server: Served) -> None:
+    """The list's button leads to the field."""
+    bare = Connection(
+        code="eml-bare", name="Bare", server=Server(host="mail.example"), credential=Password(user=ALICE)
+    )
+    server.home.folder.create(bare)
+    page = visit.goto("/connections")
+    steps.row(page, "Bare").get_by_role("button", name="Set password").click()
+    expect(steps.field(page, "Password")).to_be_focused()
 
 
 def test_what_is_typed_is_checked_at_once(visit: Visit, server: Served) -> None:
