@@ -12,6 +12,7 @@ from bench.sink import Place
 
 OURS = "datapallas Session"
 OURS_ASYNC = "datapallas AsyncSession"
+TOGETHER, TOGETHER_ASYNC = f"{OURS}, several in flight", f"{OURS_ASYNC}, several in flight"
 MAILBOX = "datapallas Mailbox, composing"
 C_BDAT = "C client, BDAT"
 FLOOR = "Python, one write and one read, no client"
@@ -77,7 +78,9 @@ ROWS = (
         "one",
         "4 KB messages, one reused connection, client and sink on one CPU",
         (
+            Runner(TOGETHER, "blocking", 20000, {"window": 200}),
             Runner(OURS, "blocking", 20000),
+            Runner(TOGETHER_ASYNC, "asynchronous", 15000, {"window": 200}),
             Runner(OURS_ASYNC, "asynchronous", 15000),
             Runner(MAILBOX, "blocking", 5000, _COMPOSE_SMALL),
             Runner(AIOSMTPLIB, "aiosmtplib", 2500),
@@ -101,7 +104,9 @@ ROWS = (
         "three",
         "4 KB messages, three reused connections",
         (
+            Runner(TOGETHER_ASYNC, "asynchronous", 12000, {"window": 67}),
             Runner(OURS_ASYNC, "asynchronous", 12000),
+            Runner(TOGETHER, "blocking", 12000, {"window": 67}),
             Runner(OURS, "blocking", 12000),
             Runner(AIOSMTPLIB, "aiosmtplib", 2400),
             Runner(SMTPLIB, "smtplib", 4500),
@@ -155,6 +160,21 @@ ROWS = (
         ("p50",),
     ),
     Row(
+        "far",
+        "200 messages of 4 KB, each reply 20 ms late, one reused connection",
+        (
+            Runner(TOGETHER, "blocking", 200, {"window": 200}),
+            Runner(TOGETHER_ASYNC, "asynchronous", 200, {"window": 200}),
+            Runner(OURS, "blocking", 50),
+            Runner(SMTPLIB, "smtplib", 20),
+            Runner(NODEMAILER, "nodemailer", 40),
+        ),
+        (Wanted("rate", 15, NODEMAILER), Wanted("rate", 30, SMTPLIB)),
+        Place(delay=0.02),
+        _SMALL,
+        ("cpu", "rate"),
+    ),
+    Row(
         "campaign",
         "Compose and send text + HTML + one shared 100 KB PDF to 1,000 people, one connection, MTU 1500",
         (
@@ -177,6 +197,12 @@ ROWS = (
         "10,000 personal HTML mails with one shared 100 KB PDF, ours durable (outbox), three connections, MTU 1500",
         (
             Runner("datapallas outbox, durable", "outbox", 10_000, {"connections": 3, "untimed": 0}),
+            Runner(
+                "datapallas outbox, durable, two workers",
+                "outbox",
+                10_000,
+                {"connections": 3, "untimed": 0, "workers": 2},
+            ),
             Runner(DJANGO, "django", 600, {"connections": 3, "untimed": 30}),
             Runner(NODEMAILER, "nodemailer", 600, {"untimed": 150, "window": 2, "connections": 3}),
             Runner(CELERY, "celery", 600, {"connections": 3, "untimed": 30}),

@@ -9,8 +9,10 @@ from bench.meter import RECIPIENT, SENDER, Client, Job, measure
 from bench.ours import wiring
 
 if TYPE_CHECKING:
+    from datapallas.errors import DataPallasError
     from datapallas.mail.compose import Composed
     from datapallas.mail.message import Message
+    from datapallas.smtp.target import Sent
 
 job = Job.given()
 
@@ -36,6 +38,33 @@ class Octets:
 
     def close(self) -> None:
         self._session.quit()
+
+
+class InFlight(Octets):
+    """The same, `window` messages at a time, several of them unanswered: `send_all`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting = 0
+
+    def send(self, index: int) -> None:
+        from datapallas.smtp.body import BytesBody
+        from datapallas.smtp.parcels import Parcel
+
+        self._waiting += 1
+        last = index + job.connections >= job.messages
+        if self._waiting < job.window and not last:
+            return
+        count, self._waiting = self._waiting, 0
+        parcels = (Parcel(SENDER, [RECIPIENT], BytesBody(self._octets)) for _ in range(count))
+        self._session.send_all(parcels, accepted)
+
+
+def accepted(sent: Sent | DataPallasError) -> None:
+    """Nothing else is right here."""
+    assert not isinstance(sent, Exception)
+    assert sent.final is not None
+    assert sent.final.positive
 
 
 class Composing:
@@ -73,7 +102,9 @@ class Composing:
 
 def make() -> Client:
     """The client for the job's work."""
-    return Octets() if job.work == "raw" else Composing()
+    if job.work != "raw":
+        return Composing()
+    return InFlight() if job.window > 1 else Octets()
 
 
 measure(job, make)

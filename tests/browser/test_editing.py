@@ -302,6 +302,22 @@ def test_what_is_done_while_the_form_is_filled_anew_stays(visit: Visit) -> None:
     expect(steps.field(page, "Scope")).to_have_value("my own")
 
 
+def test_a_press_between_two_checks_is_not_lost(visit: Visit, sandbox: Sandbox) -> None:
+    """However slowly the checks of what is typed are answered, what is pressed meanwhile is done."""
+    held: list[Route] = []
+    page = visit.goto("/connections/new?kind=generic")
+    page.route("**/connections/check", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks it
+    steps.tab(page, "Advanced")
+    with page.expect_request("**/connections/check"):
+        steps.fill(page, client_id="one")
+    steps.fill(page, scope="smtp", issuer_address=sandbox.issuer)
+    page.wait_for_timeout(400)  # until a check of that is due: its delay is what is tested
+    page.get_by_role("button", name="Find").click()
+    steps.fill(page, client_id="two")
+    expect(steps.field(page, "Token URL")).to_have_value(sandbox.token_url)
+    expect(steps.field(page, "Client id")).to_have_value("two")
+
+
 def test_a_press_right_after_typing_is_not_lost(visit: Visit, server: Served, sandbox: Sandbox) -> None:
     """What was typed is checked while the mouse is down: nothing moves under it, and the check is made up."""
     page = visit.goto(f"/connections/{server.add(sandbox.connection())}")

@@ -92,9 +92,9 @@ def test_postgresql_with_a_full_disk(disk: Disk, server: Postgres, stage: Stage)
         accept(database, JOB, items(40000, first=100, text="x" * 400))
     assert told.value.exit_code == 75
     disk.free()
-    server.revive()
     until = time.monotonic() + 120
     while True:
+        server.revive()
         try:
             assert look.counts(database) == {"queued": 50}
             break

@@ -167,7 +167,7 @@ def test_queue_and_serve(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
         path.unlink()
     folder.rmdir()
     with shell.start("serve", "--no-browser", "--port", "0") as serving:
-        sandbox.wait(3, 30)
+        sandbox.wait(3, 120)
         serving.send_signal(signal.SIGTERM)
         serving.communicate(timeout=120)
 
@@ -189,9 +189,9 @@ def test_run_beside_serve(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
 
 def test_ctrl_c_and_resume(shell: Shell, sandbox: Sandbox, folder: Path) -> None:
     """Ctrl-C leaves the run as it is and says how to go on; nobody gets anything twice."""
-    assert shell.call("outbox", "limits", "eml-sandbox", "--per-minute", "60", "--sessions", "1").code == 0
+    assert shell.call("outbox", "limits", "eml-sandbox", "--per-minute", "10", "--sessions", "1").code == 0
     with shell.start("report", "run", "letters") as running:
-        sandbox.wait(1, 30)
+        sandbox.wait(1, 120)
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=120)
     assert running.returncode == 130
@@ -215,6 +215,26 @@ def test_the_bar_on_a_terminal(shell: Shell, folder: Path) -> None:
     os.close(ours)
     assert running.returncode == 0 and "3 accepted" in out
     assert b"\r[" in shown and b"] 3 of 3" in shown.replace(b"#" * 24, b"")
+
+
+@pytest.mark.parametrize("answer", [b"n\n", b"\x04"])
+def test_who_says_no_sends_nothing(shell: Shell, folder: Path, answer: bytes) -> None:
+    """Asked at a terminal, a no or Ctrl-D ends it at once: nothing was sent, and no run is left."""
+    ours, theirs = pty.openpty()
+    pipes = {"stdin": theirs, "stderr": theirs, "start_new_session": True}
+    with shell.start("report", "run", "letters", **pipes) as running:
+        os.close(theirs)
+        shown = b""
+        while b"Send it?" not in shown:
+            shown += os.read(ours, 4096)
+        os.write(ours, answer)
+        with contextlib.suppress(OSError):  # the terminal is gone when the command is
+            while piece := os.read(ours, 4096):
+                shown += piece
+        running.communicate(timeout=120)
+    os.close(ours)
+    assert running.returncode == 130 and b"Nothing was sent." in shown and b"may have been sent" not in shown
+    assert shell.call("report", "history", "--json").json["runs"] == []
 
 
 def test_cancel(shell: Shell, sandbox: Sandbox, folder: Path) -> None:

@@ -97,7 +97,7 @@ def test_the_arguments_of_a_running_command_hold_no_secret(shell: Shell, sandbox
     arguments = Path("/proc/self/cmdline")
     if not arguments.exists():
         pytest.skip("this system has no /proc")
-    sandbox.faults.next("message", "slow", seconds=1)
+    sandbox.faults.next("message", "slow", seconds=4)
     with shell.start("send", *TO, "--show-dialogue") as running:
         assert running.stderr
         assert any("BDAT" in line for line in iter(running.stderr.readline, ""))
@@ -255,9 +255,9 @@ def test_nobody_there(shell: Shell, sandbox: Sandbox) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    assert shell.call("connection", "set", CODE, f"port={port}", "--drop-sign-in").code == 0
-    assert shell.call("oauth2", "sign-in").code == 0
-    done = shell.call("send", *TO, "--wait", "1")
+        assert shell.call("connection", "set", CODE, f"port={port}", "--drop-sign-in").code == 0
+        assert shell.call("oauth2", "sign-in").code == 0
+        done = shell.call("send", *TO, "--wait", "1")
     assert done.code == 0 and port in done.err and "do not run this again" in done.err
 
 

@@ -127,10 +127,10 @@ class Workshop:
         return dataclasses.replace(case_of(self.home, CODE), endpoint=endpoint, deadlines=deadlines)
 
     def closed_port(self) -> int:
-        """A port where nobody listens."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        """A port where nobody listens, and nobody else can."""
+        kept = self._stack.enter_context(socket.socket())
+        kept.bind(("127.0.0.1", 0))
+        port: int = kept.getsockname()[1]
         return port
 
     def dropping_port(self) -> int:

@@ -264,8 +264,8 @@ def test_nobody_listens(emails: TestEmails, sandbox: Sandbox) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    plain = sandbox.connection(provider=Provider.NONE)
-    state = ended(emails.start(draft(plain, {"port": port}, {}).connection, owner="me"))
+        plain = sandbox.connection(provider=Provider.NONE)
+        state = ended(emails.start(draft(plain, {"port": port}, {}).connection, owner="me"))
     assert marks(state)[:3] == [Mark.SKIPPED, Mark.FAILED, Mark.WAITING]
     assert port in state.step(Step.CONNECT).detail
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from datapallas.connection.model import Connection
+    from datapallas.connection.model import Connection, Server
     from datapallas.mail.compose import Composed
     from datapallas.mail.envelope import Receipt
     from datapallas.mail.transport import LoginSource
@@ -469,9 +469,8 @@ class MailboxContract:
     def test_no_server_there(self, stage: Stage) -> None:
         """Where nobody listens the error says so, and that it may pass."""
         connection = stage.connection()
-        server = dataclasses.replace(connection.server, port=_free_port())
 
-        async def body() -> None:
+        async def body(server: Server) -> None:
             box = self.kind(
                 dataclasses.replace(connection, server=server), PasswordSource("", lambda: Secret(""))
             )
@@ -479,7 +478,9 @@ class MailboxContract:
                 await box.send(message())
             await box.close()
 
-        asyncio.run(body())
+        with socket.socket() as kept:  # so that nobody else can listen there
+            kept.bind(("127.0.0.1", 0))
+            asyncio.run(body(dataclasses.replace(connection.server, port=str(kept.getsockname()[1]))))
 
     @pytest.mark.parametrize("change", [{"transport": Transport.GRAPH}, {"transport": Transport.GMAIL}])
     def test_a_transport_we_do_not_have(self, stage: Stage, change: dict[str, Transport]) -> None:
@@ -520,13 +521,6 @@ class TestAsync(MailboxContract):
         self.run(stage, work)
         assert [one.recipients for one in stage.taken] == [["one@x.example"], ["two@x.example"]]
         assert stage.connections == 2
-
-
-def _free_port() -> str:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def test_the_login_of_a_connection(stage: Stage) -> None:

@@ -169,7 +169,7 @@ def test_whoever_is_too_slow_is_fenced(fleet: Fleet, idp: Idp) -> None:
     thread = threading.Thread(target=lambda: got.append(fleet.source(0.3).token().value.reveal()))
     thread.start()
     assert asked.wait(60)
-    faster = fleet.source(0.3).token().value.reveal()
+    faster = fleet.source(30.0).token().value.reveal()
     go.set()
     thread.join(60)
     assert got == [faster]
@@ -191,7 +191,7 @@ def test_a_fenced_refusal_parks_nothing(fleet: Fleet, idp: Idp) -> None:
     thread = threading.Thread(target=lambda: got.append(fleet.source(0.3).token().value.reveal()))
     thread.start()
     assert asked.wait(60)
-    faster = fleet.source(0.3).token().value.reveal()
+    faster = fleet.source(30.0).token().value.reveal()
     go.set()
     thread.join(60)
     assert got == [faster] and fleet.folder().store.record(CODE).parked is None

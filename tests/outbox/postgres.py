@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+
+from strangers.process import free_ports
 
 if TYPE_CHECKING:
     import random
@@ -46,9 +47,7 @@ class Postgres:
             self._as = {"user": person.pw_uid, "group": person.pw_gid, "extra_groups": []}
             self._user = "nobody"
             os.chown(folder, person.pw_uid, person.pw_gid)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        (self._port,) = free_ports(1)  # a client must not be given it while the server is away
         data = ["-D", str(folder / "data"), "-A", "trust", "-U", self._user, "--no-sync", "-E", "UTF8"]
         subprocess.run(
             [bin_ / "initdb", *data],
@@ -74,7 +73,9 @@ class Postgres:
             try:
                 self._run("select 1")
             except sa.exc.OperationalError:
-                assert time.monotonic() < end, (self._folder / "log").read_text()
+                assert self._server.poll() is None and time.monotonic() < end, (
+                    self._folder / "log"
+                ).read_text()
                 time.sleep(0.05)
             else:
                 return
@@ -86,8 +87,7 @@ class Postgres:
 
     def revive(self) -> None:
         """Start it again if it has ended by itself."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._server.wait(1.0)
+        if self._server.poll() is not None:
             self.start()
 
     def open_to(self, network: str) -> None:

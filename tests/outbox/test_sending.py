@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datapallas.errors import SmtpRefused
+from datapallas.outbox import courier as couriers
 from datapallas.outbox import overview, pacing, tables
 from datapallas.outbox.accept import Job, accept
 from datapallas.outbox.courier import Courier
 from datapallas.outbox.jobs import try_mailboxes
 from datapallas.outbox.limits import UNLIMITED, Limits
+from datapallas.outbox.session import Session
 from datapallas.outbox.tables import Doubt, Priority
 from outbox import look
 from outbox.office import CODE, SENDER, Office, drain, items, one
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from datapallas.outbox.claims import Claim
     from datapallas.outbox.database import Database
     from mail.conftest import Stage
 
@@ -142,6 +145,34 @@ def test_a_storm_slows_down_and_passes(  # noqa: PLR0917 - one row of a table
     assert max(seen) >= 4.0
     assert look.mailbox(database).backoff_step == 0 and not stage.replies[step]
     assert len(stage.taken) == 100 and max(row.attempts for row in look.rows(database, tables.messages)) <= 4
+
+
+def test_one_message_after_the_other_is_one_session(
+    database: Database, office: Office, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that waits for each answer before it sends more does not make us open sessions, however slow the machine."""
+    take = Session._claim
+
+    def slowly(session: Session, limits: Limits) -> Claim:
+        time.sleep(0.6)
+        return take(session, limits)
+
+    monkeypatch.setattr(Session, "_claim", slowly)
+    monkeypatch.setattr(couriers, "LINGER", 60.0)
+    courier = Courier(database, office)
+    thread = threading.Thread(target=courier.drain, kwargs={"forever": True})
+    thread.start()
+    try:
+        for number in range(3):
+            accept(database, JOB, items(1, first=number))
+            until = time.monotonic() + 60
+            while not look.all_accepted(database, number + 1):
+                assert time.monotonic() < until
+                time.sleep(0.002)
+    finally:
+        courier.stop()
+        thread.join(60)
+    assert stage.connections == 1
 
 
 def test_who_sends_by_hand_does_not_wait_for_what_is_there_again(

@@ -252,12 +252,12 @@ def test_rows_become_a_workbook_that_keeps_types(tmp_path: Path) -> None:
 
 
 def test_rows_become_csv_that_no_spreadsheet_runs(tmp_path: Path) -> None:
-    """A cell that begins like a formula is defused; columns can be chosen and ordered."""
+    """A cell that begins like a formula is defused, a plain figure is not one; columns can be chosen and ordered."""
     rows = [{"name": name, "amount": -1} for name in ("=cmd()", "+1", "-1", "@x", "\tx", "\rx", 'a "b", c')]
     document = _document(tmp_path, Attachment(rows="csv", columns=("amount", "name")), _rows(*rows))
     assert document.name == "invoices.csv"
     text = document.data.decode("utf-8")
-    assert text.startswith("\ufeffamount,name\r\n-1,'=cmd()\r\n-1,'+1\r\n-1,'-1\r\n-1,'@x\r\n-1,'\tx\r\n")
+    assert text.startswith("\ufeffamount,name\r\n-1,'=cmd()\r\n-1,+1\r\n-1,-1\r\n-1,'@x\r\n-1,'\tx\r\n")
     assert text.endswith('-1,"a ""b"", c"\r\n')
     assert '"\'\rx"' in text
 

@@ -219,12 +219,21 @@ def test_only_the_schedule_changes(text: str) -> None:
     assert with_schedule(on, wanted) == on
 
 
+def test_texts_over_several_lines_hide_no_schedule_and_are_none() -> None:
+    """A section's name within a text is no section, and a value over several lines is changed like any other."""
+    inner = MINIMAL + '\n[values]\nx = """\n[schedule]\ncron = "0 6 * * *"\n"""\n'
+    long = MINIMAL + '\n[schedule]\ncron = """0 6 * * *"""\n'
+    for text in (inner, long):
+        found = tomllib.loads(with_schedule(text, Schedule(cron="0 7 * * *")))
+        assert found["schedule"]["cron"] == "0 7 * * *"
+        assert found.get("values") == tomllib.loads(text).get("values")
+
+
 @pytest.mark.parametrize(
     "text",
     [
         'schedule = { cron = "0 6 * * *" }\n' + MINIMAL,
-        MINIMAL + '\n[values]\nx = """\n[schedule]\ncron = "0 6 * * *"\n"""\n',
-        MINIMAL + '\n[schedule]\ncron = """0 6 * * *"""\n',
+        'schedule.cron = "0 6 * * *"\n' + MINIMAL,
     ],
 )
 def test_what_cannot_be_changed_is_left_to_the_person(text: str) -> None:

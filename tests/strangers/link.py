@@ -10,7 +10,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Self
 
-from strangers.process import HOST
+from strangers.process import HOST, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ class Link:
 
     def __init__(self, to: int, change: Callable[[bytes], bytes] = bytes) -> None:
         self._to, self._change = to, change
-        self._listener = _listener(0)
+        self._listener = _listener(free_ports(1)[0])  # it is listened on again after `down`
         self.port: int = self._listener.getsockname()[1]
         self.sent = bytearray()
         self.cut_after: int | None = None

@@ -78,7 +78,6 @@ class MailServer:
         wait_for(
             lambda: folder.is_dir() and sum(1 for _ in folder.iterdir()) >= count,
             f"{count} mails to be delivered",
-            20,
         )
         return self.mails()
 
@@ -114,7 +113,9 @@ def mail_server(provider: IdentityProvider) -> Iterator[MailServer]:
                 def up(server: MailServer = server) -> bool:
                     return all(map(listens, server.ports.values()))
 
-                wait_for(lambda: up() or not (first.poll() is second.poll() is None), "the ports to open", 20)
+                wait_for(
+                    lambda: up() or not (first.poll() is second.poll() is None), "the ports to open", 120
+                )
                 if up():
                     yield server
                     return

@@ -283,6 +283,7 @@ def test_a_connection_that_reports_use_says_so(public: Page, reports: Reports) -
     listed = admin.ask("GET", "/connections").text
     assert 'Used by <a href="/reports/invoices">invoices</a>' in listed
     assert "These reports use it: invoices." in listed
+    assert 'Used by <a href="/reports/invoices">' in admin.ask("GET", "/connections/eml-one").text
     public.services.home.folder.create(
         Connection(code="eml-two", server=Server(host="127.0.0.1", port="1", security=Security.NONE))
     )
@@ -320,12 +321,12 @@ def test_a_run_that_needs_a_person_is_seen_in_the_list(public: Page, reports: Re
         viewer = public.entered(Role.VIEWER)
         listed = viewer.ask("GET", "/reports").text
         assert "By schedule: Stopped" in listed and "There is no file invoices.csv." in listed
-        assert "/reports/invoices/runs/stopped-run" in listed and "report check invoices" in listed
+        assert "/reports/invoices/runs/stopped-run" in listed and "press Check" in listed
         some = {"outcomes": {"accepted": 5}, "total": 5, "left_out": {"rows": 2, "parts": 1}}
         records.add(dataclasses.replace(test, id="some-run", created=5e9, facts=some))
         listed = viewer.ask("GET", "/reports").text
         assert "did not reach everybody: 5 accepted, 2 rows and 1 part of the PDF left out." in listed
-        assert "There is no file" not in listed
+        assert "There is no file" not in listed and "Done, not for all" in listed
         shown = viewer.ask("GET", "/reports/invoices/runs/some-run").text
         assert "2 rows and 1 part of the PDF belong to no recipient" in shown
         records.add(Record(id="waits", work="report", subject="invoices", created=6e9))

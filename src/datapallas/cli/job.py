@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datapallas.cli.options import current_home, for_this_home
-from datapallas.cli.output import counted, json_option, note, plain, say, show_json
+from datapallas.cli.output import counted, json_option, note, plain, say, show_json, show_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from datapallas.diagnosis.explain import Diagnosis
     from datapallas.home.outbox import Outbox
@@ -43,12 +43,11 @@ def list_(as_json: bool, newest: int) -> None:  # noqa: FBT001
     if as_json:
         show_json({"ok": True, "jobs": [dataclasses.asdict(line) for line in lines]})
         return
-    for line in lines:
-        say(
-            f"{line.id:<24} {line.shown:<9} {line.connection:<20} {_fates(line)}  {plain(line.name)}".rstrip()
-        )
     if not lines:
         note("The outbox has no jobs.")
+        return
+    rows = [(line.id, line.shown, line.connection, _fates(line), line.name) for line in lines]
+    show_table(("JOB", "STATE", "CONNECTION", "RECIPIENTS", "NAME"), rows)
 
 
 @click.command("show", help="Show one job and every recipient that was not simply accepted.")
@@ -70,9 +69,9 @@ def show(as_json: bool, job: str) -> None:  # noqa: FBT001
     say(f"{counted(line.messages, 'message', 'messages')}: {_fates(line)}")
     for one in rest:
         double = "  (may have been sent twice)" if one.may_be_double else ""
-        say(f"  {one.outcome:<9} {one.address}  {plain(one.reply)}{double}".rstrip())
+        say(plain(f"  {one.outcome:<9} {one.address}  {said(one)}{double}").rstrip())
     say("Accepted means that the mail server took it over; it does not mean delivered.")
-    _explain(rest, line, next((one.pause for one in mailboxes if one.code == line.connection), ""))
+    explain_lines(rest, line, next((one.pause for one in mailboxes if one.code == line.connection), ""))
 
 
 @click.command("pause", help="Hold what a job has not sent yet.")
@@ -163,10 +162,13 @@ def as_dict(one: RecipientLine) -> dict[str, Any]:
     return found | {"error": one.problem.code if one.problem else None}
 
 
-def _explain(lines: list[RecipientLine], job: JobLine, pause: str) -> None:
+def said(one: RecipientLine) -> str:
+    """What the server said, or what we did before it could."""
+    return one.reply or (one.problem.message if one.problem is not None else "")
+
+
+def explain_lines(lines: Iterable[RecipientLine], job: JobLine, pause: str) -> None:
     """Each cause once; where its mailbox waits for a person's word, how to give it."""
-    if not any(line.problem for line in lines):
-        return
     from datapallas.diagnosis.explain import explain, until_resumed
     from datapallas.outbox.verdict import UNTIL_RESUMED
 

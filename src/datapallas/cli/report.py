@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datapallas.cli.options import current_home
-from datapallas.cli.output import json_option, note, say, show_json, show_table
+from datapallas.cli.output import json_option, note, say, show_json, show_table, the_run
 
 if TYPE_CHECKING:
     from datapallas.connection.model import Connection
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from datapallas.reports.folder import Reports
     from datapallas.reports.model import Report
 
-code_argument = click.argument("code", metavar="CODE")
+
+def about_report(_: click.Context, __: click.Parameter, code: str) -> str:
+    """Note which report the command is about, so that a failure is explained with its code."""
+    the_run().about(lambda: {"report": code})
+    return code
+
+
+code_argument = click.argument("code", metavar="CODE", callback=about_report)
 
 
 def the_reports() -> Reports:

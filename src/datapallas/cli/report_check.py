@@ -54,14 +54,17 @@ def check(code: str, show: int, full: bool, as_json: bool) -> int:  # noqa: FBT0
 
 def _connection(report: Report) -> tuple[str, list[Problem]]:
     """The code of the connection it sends through, or why there is none; the list is checked all the same."""
-    from datapallas.reports.sink import error
+    from datapallas.home.report_lines import mailbox_words
+    from datapallas.reports.sink import error, warning
 
-    folder = current_home().folder
+    home = current_home()
+    folder = home.folder
     try:
         found = folder.load(report.connection) if report.connection else folder.default()
     except ConfigurationError as problem:
         return report.connection, [error("connection", problem.message, "report.toml")]
-    return found.code, []
+    words = mailbox_words(home, found.code)
+    return found.code, [warning("connection", words)] if words else []
 
 
 def _say(report: Report, checking: Checking, shown: list[Problem], begun: int) -> None:

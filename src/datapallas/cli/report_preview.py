@@ -8,11 +8,12 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, plain, say, show_json, show_pairs
+from datapallas.cli.report import code_argument
 from datapallas.errors import EX_DATAERR
 
 
 @click.command("preview", help="Write one recipient's email and documents to a folder; nothing is sent.")
-@click.argument("code", metavar="CODE")
+@code_argument
 @click.option(
     "--only", metavar="KEY", default="", help="The recipient with this key; default: the first one."
 )

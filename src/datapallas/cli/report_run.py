@@ -12,6 +12,7 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, say, show_json
+from datapallas.cli.report import code_argument
 from datapallas.errors import DataPallasError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _INTERRUPTED = 130
 
 
 @click.command("run", help="Send a report: one email to each recipient of its rows.")
-@click.argument("code", metavar="CODE")
+@code_argument
 @click.option("--test-to", default="", metavar="ADDRESS", help="Send every email to this address instead.")
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Only N recipients, at random.")
 @click.option(
@@ -76,12 +77,22 @@ def run(as_json: bool, code: str, **given: Any) -> int:  # noqa: FBT001
                 _show_problems(prepared)
             if prepared.stops is not None:
                 raise prepared.stops
-            if asks:
-                click.confirm("Send it?", abort=True, err=True)
+            if asks and not _agreed():
+                note("Nothing was sent.")
+                return _INTERRUPTED
             runs.start(prepared.run)
         if given["queue"]:
             return _queued(prepared, as_json=as_json)
         return _attended(home, runs, prepared.run, as_json=as_json)
+
+
+def _agreed() -> bool:
+    """Whether a person says yes; Ctrl-C is a no."""
+    try:
+        return click.confirm("Send it?", err=True)
+    except click.Abort:
+        note("")
+        return False
 
 
 def _address(text: str) -> None:
@@ -123,10 +134,14 @@ def _show(runs: ReportRuns, prepared: Prepared, *, as_json: bool) -> None:
     """What a person should know before it begins."""
     if as_json:
         return
-    for other in runs.under_way(prepared.report.code)[:1]:
+    from datapallas.home.report_lines import mailbox_words
+
+    for other in runs.under_way(prepared.report.code)[:1] if not prepared.report.test_to else ():
         note(
             f"A run of this report is under way already: {other}. This one sends to its recipients once more."
         )
+    if words := mailbox_words(runs.home, str(prepared.facts["connection"])):
+        note(words)
     found = runs.estimate(prepared)
     note(f"{prepared.report.name} through {prepared.facts['connection']}: {found.words}")
     if found.advice:

@@ -10,6 +10,7 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, say, show_json, show_table
+from datapallas.cli.report import about_report
 from datapallas.cli.report_last import run_facts, say_scheduled, say_trouble, words
 from datapallas.home.report_past import past
 
@@ -24,7 +25,7 @@ _LIST = "list"
 
 
 @click.command("schedule", help="Show or change when a report runs by itself; `list` shows all of them.")
-@click.argument("code", metavar="CODE|list")
+@click.argument("code", metavar="CODE|list", callback=about_report)
 @click.option("--cron", metavar="EXPRESSION", help="Five fields: minute hour day month weekday.")
 @click.option("--time-zone", metavar="ZONE", help="Such as Europe/Berlin. Default: UTC.")
 @click.option(

@@ -6,6 +6,8 @@ who waits sees what for, and nobody waits for a process that is not there.
 
 from __future__ import annotations
 
+import collections
+import itertools
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,8 @@ _LINES = 10.0  # seconds between two lines where there is no terminal
 _PATIENCE = 600.0  # seconds to wait when only those are left whom the server deferred
 _PAUSED = 3.0  # seconds for which a mailbox is seen paused before we believe that it stays so
 _NOBODY = 60.0  # seconds without a process that could do the run: ours takes a few to begin
+_SOON = 3.0  # seconds for which it need not say that nobody has begun
+_SPAN = 30.0  # seconds over which the rate is measured
 _SHOWN = 20
 
 
@@ -72,8 +76,8 @@ class Bar:
     def __init__(self, *, quiet: bool) -> None:
         self._moves = sys.stderr.isatty()
         self._quiet = quiet
-        self._said = self._began = time.monotonic()
-        self._first: int | None = None
+        self._said = self._begun = time.monotonic()
+        self._seen: collections.deque[tuple[float, int]] = collections.deque()
         self._length = 0
 
     def show(self, progress: Progress) -> None:
@@ -97,15 +101,12 @@ class Bar:
     def _line(self, progress: Progress) -> str:
         from datapallas.outbox.estimate import duration
 
-        if progress.waiting.why:
+        if progress.waiting.why and time.monotonic() - self._begun > _SOON:
             return f"{progress.record.state.value}; it waits: {progress.waiting.why}"
         if not progress.total:
             return f"{progress.record.state.value} ..."
         sent = settled(progress)
-        if self._first is None:
-            self._first = sent
-        seconds = time.monotonic() - self._began
-        rate = (sent - self._first) / seconds if seconds > 1 else 0.0
+        rate = self._rate(sent)
         share = sent / progress.total
         bar = "#" * int(_WIDTH * share)
         words = [f"[{bar:.<{_WIDTH}}] {sent:,} of {progress.total:,}"]
@@ -118,6 +119,15 @@ class Bar:
         if progress.done < progress.total:
             words.append(f"{progress.done:,} rendered")
         return ", ".join(words)
+
+    def _rate(self, sent: int) -> float:
+        """Recipients a second, over the last half minute: what was at the beginning says little about the rest."""
+        now = time.monotonic()
+        self._seen.append((now, sent))
+        while len(self._seen) > 2 and now - self._seen[0][0] > _SPAN:  # noqa: PLR2004 - a beginning and an end
+            self._seen.popleft()
+        began, before = self._seen[0]
+        return (sent - before) / (now - began) if now - began > 1 else 0.0
 
 
 def settled(progress: Progress) -> int:
@@ -199,14 +209,15 @@ def say_problem(one: dict[str, Any]) -> None:
 
 
 def _say_recipients(runs: ReportRuns, run: str) -> None:
-    from datapallas.outbox.overview import recipient_lines
+    """Who was not simply accepted, and each cause once."""
+    from datapallas.cli.job import explain_lines, said
+    from datapallas.outbox.overview import job_lines, recipient_lines
 
-    shown = 0
-    for one in recipient_lines(runs.outbox.database, run, only_open_ends=True):
-        if one.outcome == "queued":
-            continue
-        if shown == _SHOWN:
-            say(f"  ... more: datapallas job show {run}")
-            return
-        shown += 1
-        say(plain(f"  {one.outcome:<9} {one.address}  {one.reply}").rstrip())
+    lines = recipient_lines(runs.outbox.database, run, only_open_ends=True)
+    shown = list(itertools.islice((one for one in lines if one.outcome != "queued"), _SHOWN + 1))
+    for one in shown[:_SHOWN]:
+        say(plain(f"  {one.outcome:<9} {one.address}  {said(one)}").rstrip())
+    if len(shown) > _SHOWN:
+        say(f"  ... more: datapallas job show {run}")
+    (job,) = job_lines(runs.outbox.database, run)
+    explain_lines(shown[:_SHOWN], job, "")

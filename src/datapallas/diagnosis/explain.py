@@ -166,12 +166,19 @@ def _pieces(lines: Iterable[str]) -> Iterator[str]:
         yield "\n".join(open_reply)
 
 
+def _sentence(text: str) -> str:
+    """A reason as a sentence begins."""
+    return text[:1].upper() + text[1:]
+
+
 def _diagnose(row: Row, raw: str, facts: Mapping[str, str], whole: str = "") -> Diagnosis:
     shown = {name: one_line(str(value), 300) for name, value in facts.items() if value}
     return Diagnosis(
         id=row.id,
         title=row.title + ".",
-        cause=fill(row.cause, shown),
+        cause=_sentence(fill(row.cause, shown))
+        if row.cause.startswith("{reason")
+        else fill(row.cause, shown),
         fix=fill(row.fix_at(shown.get("provider", "")), shown),
         who=row.who,
         passes_by_itself=row.passes,

@@ -30,6 +30,7 @@ class Line:
         report: None when report.toml is wrong.
         connection: the code of the connection it sends through; empty when there is none.
         flaw: why it cannot run; None when it can.
+        mailbox: why nothing would go out through its connection just now, in a sentence; empty when it would.
         past: its runs.
         next_at: seconds since 1970; 0 when it does not run by itself.
     """
@@ -41,6 +42,7 @@ class Line:
     flaw: DataPallasError | None
     past: Past
     next_at: float
+    mailbox: str = ""
 
     @property
     def last(self) -> Record | None:
@@ -56,7 +58,7 @@ def lines(home: Home, past_of: Callable[[str], Past], now: float) -> list[Line]:
 
 def line(home: Home, code: str, past: Past, now: float) -> Line:
     """One of them."""
-    report, connection, next_at = None, "", 0.0
+    report, connection, mailbox, next_at = None, "", "", 0.0
     flaw: DataPallasError | None = None
     try:
         report = Reports(home.root).load(code)
@@ -64,12 +66,28 @@ def line(home: Home, code: str, past: Past, now: float) -> Line:
             next_at = next(cron.upcoming(report.schedule.cron, report.schedule.time_zone, now), 0.0)
         connection = report.connection
         connection = connection_of(home, report)
+        mailbox = mailbox_words(home, connection)
     except DataPallasError as problem:
         flaw = problem
     name = report.name if report is not None else code
     return Line(
-        code=code, name=name, report=report, connection=connection, flaw=flaw, past=past, next_at=next_at
+        code=code,
+        name=name,
+        report=report,
+        connection=connection,
+        flaw=flaw,
+        mailbox=mailbox,
+        past=past,
+        next_at=next_at,
     )
+
+
+def mailbox_words(home: Home, code: str) -> str:
+    """Why nothing goes out through a connection as it is, in a sentence; empty when mail can be sent."""
+    row = home.row(code)
+    if row.ok:
+        return ""
+    return f"Nothing goes out through {code} as it is ({row.state}): what is promised waits until that is mended."
 
 
 def connection_of(home: Home, report: Report) -> str:

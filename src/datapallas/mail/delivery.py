@@ -98,6 +98,9 @@ def judged(recipients: Sequence[str], result: Sent | DataPallasError) -> Outcome
     `delivery` would raise; or None: nothing of it was sent, because the session ended, and it may go once more.
     """
     if not isinstance(result, DataPallasError):
+        final = result.final
+        if len(recipients) == 1 and final is not None and final.code < 300 > result.recipients[0].code:  # noqa: PLR2004
+            return {recipients[0]: RecipientOutcome(recipients[0], Outcome.ACCEPTED, _words(final))}
         outcomes: Outcomes = {}
         _read(recipients, result, outcomes)
         return outcomes

@@ -128,7 +128,9 @@ class Batch:
             return
         if isinstance(found, DataPallasError):
             found = failed(item.left().recipients, found)
-        item.known |= found
+        if item.known:
+            found = item.known | found
+        item.known = found
         if len(item.known) < len(item.envelope.recipients):
             self._again.append(item)
             return

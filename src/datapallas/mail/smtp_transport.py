@@ -6,6 +6,7 @@ something unexpected happened on is closed, never given to the next message.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -201,5 +202,9 @@ def receipt(
     host: str, port: int, envelope: Envelope, body: Letter, outcomes: tuple[RecipientOutcome, ...]
 ) -> Receipt:
     """Make the receipt of a message that was answered just now."""
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return Receipt(body.message_id, envelope, outcomes, f"{host}:{port}", now)
+    return Receipt(body.message_id, envelope, outcomes, f"{host}:{port}", _at(int(time.time())))
+
+
+@functools.lru_cache(maxsize=4)  # a job has thousands of messages a second
+def _at(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

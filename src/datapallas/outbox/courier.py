@@ -209,8 +209,13 @@ class Courier:
     def _start(self) -> bool:
         """Start sessions where there is work; True when one was started."""
         mine = collections.Counter(one.code for one in self._running)
-        found = looking.work(self._database, self._only.job)
-        codes = sorted(code for code, urgent in found if self._wanted(code, mine[code], more=urgent))
+        free = {
+            one.code for one in self._running if one.session.free
+        }  # before the look: it sees what they take
+        found = [
+            (code, more and code not in free) for code, more in looking.work(self._database, self._only.job)
+        ]
+        codes = sorted(code for code, more in found if self._wanted(code, mine[code], more=more))
         codes = codes[: max(0, SESSIONS - len(self._running))]
         started = False
         for at in range(0, len(codes), _TOGETHER):
@@ -224,8 +229,7 @@ class Courier:
             return False
         if not mine:
             return True
-        busy = not any(one.session.idle for one in self._running if one.code == code)  # an idle one takes it
-        return more and busy and time.monotonic() - self._begun.get(code, 0.0) > _RAMP
+        return more and time.monotonic() - self._begun.get(code, 0.0) > _RAMP
 
     def _sessions(self, codes: Sequence[str]) -> bool:
         """Start a session for each of these mailboxes that has a free slot; their leases are one commit."""

@@ -36,7 +36,7 @@ def left(messages: int, recipients: int, pace: Pace) -> Estimate:
     """Say how long what waits still takes."""
     seconds = seconds_left(messages, recipients, pace)
     who = f"{recipients:,} recipient{'' if recipients == 1 else 's'}"
-    words = f"{who} through this mailbox: {duration(seconds)}"
+    words = f"{who} through this mailbox: {duration(seconds)}" if messages else "nobody to send to"
     advice = ""
     if seconds > 2 * _DAY:
         advice = "Consider more mailboxes, or a service made for bulk mail: the provider allows one mailbox no more."

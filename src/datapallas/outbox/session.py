@@ -82,6 +82,7 @@ class Session:
         self._hold: frozenset[str] = frozenset()  # jobs whose doubts are left to a person
         self._claimed = time.monotonic()  # when it last did
         self.idle = False  # it waits for something new
+        self.free = True  # it has nothing in its hands: what is due is for it to take
         self.sent = 0
 
     def steps(self) -> Iterator[float]:
@@ -159,6 +160,7 @@ class Session:
 
         found = self._database.together(work)
         self._claimed = time.monotonic()
+        self.free = not found.messages
         return found
 
     def _send_all(self, claim: claims.Claim, limits: Limits) -> Iterator[float]:
@@ -182,12 +184,14 @@ class Session:
             whole = len(sent) == len(window) and not self._wakes.end.is_set()
             calm = whole and not any(one.verdict.throttled or one.verdict.pause for one in sent)
             marked = self._next(claim, place, here) if calm else 0
+            self.free = place >= len(claimed)  # before anybody hears of the result, and promises the next one
             stop = self._note(sent, [one.row.id for one in claimed[place : place + marked]])
             if stop or not calm:
                 done = {one.row.id for one in sent}
                 left = [one for one in window if one.row.id not in done]
                 break
         self._hand_back((*left, *claimed[place:]), limits)
+        self.free = True
 
     def _read(self, tx: sa.Connection, claimed: Sequence[Claimed]) -> dict[int, verdict.Case]:
         people = results.open_recipients(tx, [one.row.id for one in claimed])

@@ -131,6 +131,11 @@ class Case:
 
 def of_receipt(case: Case, receipt: Receipt) -> Verdict:
     """Judge what the server said to each recipient."""
+    if len(receipt.outcomes) == len(case.recipients) == 1:
+        (outcome,), ((place, _),) = receipt.outcomes, case.recipients
+        if outcome.outcome is Outcome.ACCEPTED:  # by far the most; nothing else follows from it
+            alone = Person(place, Fate.ACCEPTED, outcome.reply, None)
+            return Verdict(people=(alone,), summary=Fate.ACCEPTED.value, server=receipt.server)
     for one in receipt.outcomes:
         if one.error is not None and one.outcome is not Outcome.UNKNOWN:
             stop = _about_mailbox(one.error, own_sender=case.own_sender)

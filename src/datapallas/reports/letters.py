@@ -6,7 +6,9 @@ file all recipients get is one content (mail/shelf.py, outbox/letters.py), not o
 
 from __future__ import annotations
 
+import contextlib
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datapallas.errors import AddressError, AttachmentError, MessageError
@@ -15,6 +17,7 @@ from datapallas.mail.attachment import Attachment
 from datapallas.mail.encoding import base64_size
 from datapallas.mail.message import Message
 from datapallas.reports.model import Problem
+from datapallas.reports.paths import data_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -112,6 +115,19 @@ def octets(message: Message) -> int:
     files: Iterable[Attachment] = (*message.attachments, *[one for _, one in message.inline])
     bodies = len(message.text.encode("utf-8", "replace")) + len(message.html.encode("utf-8", "replace"))
     return 1024 + bodies + sum([base64_size(one.content.size()) + 512 for one in files])
+
+
+def too_large(report: Report) -> str:
+    """Why no email of the report can be sent: files that everybody gets are too large; empty when they are not."""
+    names = [one.file for one in report.attachments if one.file and "{" not in one.file]
+    sizes: dict[str, int] = {}
+    for name in names:
+        with contextlib.suppress(OSError):  # one that is not there is told with its recipient
+            sizes[name] = data_file(report.folder, name).stat().st_size
+    if sum(map(base64_size, sizes.values())) <= report.limits.message_octets:
+        return ""
+    files = " and ".join(f"{Path(name).name} ({size:,})" for name, size in sizes.items())
+    return f"What everybody gets is too large: {files} octets; a message may have {report.limits.message_octets:,}."
 
 
 def _attachment(document: Document) -> Attachment:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from datapallas.errors import AddressError
 from datapallas.mail.address import control_in, parse_one
 from datapallas.reports import typos
-from datapallas.reports.letters import addresses
+from datapallas.reports.letters import addresses, too_large
 from datapallas.reports.model import Kind, Problem, Rendered, Severity
 from datapallas.reports.names import GIVEN
 from datapallas.reports.seen import Seen
@@ -87,6 +87,8 @@ class Check:
                     f"In templates {name!r} is not this column: write row[{name!r}].",
                     f"column {name}",
                 )
+        if words := too_large(self._report):
+            yield error("size", words, "report.toml")
         yield from self._texts.lost()
         if self._columns and not self._ragged:
             yield from self._texts.strangers(self._columns)

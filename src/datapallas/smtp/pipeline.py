@@ -23,6 +23,7 @@ from datapallas.smtp.client import LAST, Exchange, State
 from datapallas.smtp.inbox import CLOSING, closed
 from datapallas.smtp.judging import ChunkingRefused, concluded, hear
 from datapallas.smtp.parcels import BOUNDS, Source
+from datapallas.smtp.target import Sent
 from datapallas.smtp.text_pipeline import texts
 from datapallas.smtp.transaction import FEW, OPTIMISTIC, envelope, transaction
 
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
     from datapallas.smtp.client import Client, Conversation
     from datapallas.smtp.parcels import Bounds, Parcel
     from datapallas.smtp.reply import Reply
-    from datapallas.smtp.target import Sent
 
     Told = Callable[[Sent | DataPallasError], None]
 
 
 _CHAIN = (command.RSET, command.MAIL, command.RCPT, LAST)
+_TAKEN = [250] * len(_CHAIN)
 
 
 class _Flight(NamedTuple):
@@ -204,7 +205,12 @@ class Pipeline:
                 break
             own = replies[at : at + due]
             at += due
-            self._tell(self._leave(), own, final=True)
+            flight = self._leave()
+            if flight.said is _CHAIN and client.watch is None and [reply.code for reply in own] == _TAKEN:
+                client.state = State.READY  # what the table says of these, by far the most
+                self._told(Sent((own[2],), own[3]))
+            else:
+                self._tell(flight, own, final=True)
         if at:
             self._replies = replies[at:]
 

@@ -4,7 +4,7 @@ The socket blocks in the kernel (SO_RCVTIMEO, SO_SNDTIMEO) while Python takes it
 one system call, where `settimeout` makes it three, and still ends in time (measured: 10 to 20 per cent).
 `makefile` and `readline` are not used; TCP_NODELAY always is, or a message of two TLS records waits 40 ms for an ACK.
 
-Must stay true: no call lasts longer than its deadline, however slowly octets trickle; a write never waits for ever
+Must stay true: no call lasts longer than its deadline and 1 per cent, however slowly octets trickle; a write never waits for ever
 for a server that waits for us to read (RFC 2920 section 3.1).
 """
 
@@ -35,6 +35,7 @@ _BUFFER = 16 * 1024  # one TLS record; replies are far smaller
 _STRETCH = 256 * 1024  # octets handed over at once: each must be taken within the deadline
 _LOOK_UP = 1.0  # seconds a write may block before we look whether the server waits for us to read
 _LEAST = 0.001  # seconds; zero would mean for ever
+_NEARLY = 0.99  # of a deadline: setting it anew after each octet costs more than a late end
 
 
 class Wire:
@@ -215,7 +216,7 @@ class Wire:
         self._sock.close()
 
     def _wait_at_most(self, seconds: float) -> None:
-        if seconds != self._patience:
+        if not _NEARLY * self._patience <= seconds <= self._patience:  # else what is set is near enough
             self._patience = seconds
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(seconds))
 

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 from datapallas.diagnosis import catalogue
 from datapallas.web import static_files
 from datapallas.web.page_words import for_the_page
+from datapallas.web.pages.times import clock
 from datapallas.web.services import Mode
 from datapallas.web.who import Role
 
@@ -41,6 +42,7 @@ def environment() -> Environment:
     )
     made.globals["asset"] = static_files.address
     made.globals["page_fix"] = page_fix
+    made.filters["clock"] = clock
     return made
 
 

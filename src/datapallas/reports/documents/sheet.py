@@ -11,6 +11,7 @@ import datetime as dt
 import decimal
 import io
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from datapallas.reports.filters import show
@@ -19,6 +20,7 @@ from datapallas.reports.trouble import Trouble
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+_FIGURE = re.compile(r"[+-]?[0-9][0-9.,]*%?")  # -5 and +49 are what they are, and no formula
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _MOST_ROWS, _MOST_CELL = 1_048_575, 32_767  # of a worksheet, beside its heading
 _EXACT = 10**15  # Excel's numbers have 15 digits; a longer one, such as a card's, stays a text
@@ -102,7 +104,7 @@ def _cell(value: Any) -> str:
 
 
 def _defused(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.startswith(_FORMULA) and not _FIGURE.fullmatch(text) else text
 
 
 def _width(rows: Sequence[Mapping[str, Any]], name: str) -> float:

@@ -13,6 +13,7 @@ from datapallas.connection.finding import Severity
 from datapallas.connection.model import Provider
 from datapallas.errors import ConfigurationError, DataPallasError
 from datapallas.home.trial import CODE as TRIAL
+from datapallas.home.used_by import used_by
 from datapallas.oauth.client import refuse_where_nobody_signs_in
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import go, page
@@ -61,7 +62,8 @@ def edit(request: Request, code: str, parts: Parts, done: str = "") -> Response:
     if work is not None and not work.finished:
         version, state = work.now()
         box = dataclasses.replace(box, work=work.id, version=version, state=state)
-    return page(request, "editor.html", form=editor, box=box, said=SAID.get(done, ""))
+    reports = used_by(parts.home).get(stored.code, [])
+    return page(request, "editor.html", form=editor, box=box, said=SAID.get(done, ""), reports=reports)
 
 
 @router.post("/connections/check", dependencies=[Depends(needs(Role.ADMIN))], include_in_schema=False)

@@ -14,6 +14,7 @@ from fastapi import Form as Field
 
 from datapallas.diagnosis.explain import explain
 from datapallas.errors import AddressError, DataPallasError, UsageError
+from datapallas.home.report_lines import mailbox_words
 from datapallas.home.report_past import explained
 from datapallas.mail.address import parse_one
 from datapallas.outbox.runs.tables import ENDED
@@ -136,7 +137,7 @@ def resume(request: Request, code: str, run: str, parts: Parts, asking: Asking) 
 
 def _look(request: Request, found: Look, parts: Services) -> Response:
     _, state = found.now()
-    ready = state.stage.value == "ready" and parts.reports.there
+    ready = state.stage.value == "ready" and parts.reports.there and not state.test_to
     going = parts.reports.runs.under_way(found.code)[:1] if ready else []
     failure = explain(state.failure) if state.failure is not None else None
     stops = explain(state.stops) if state.stops is not None else None
@@ -146,6 +147,7 @@ def _look(request: Request, found: Look, parts: Services) -> Response:
         "failure": failure,
         "stops": stops,
         "going": going,
+        "mailbox": mailbox_words(parts.home, state.connection) if state.connection else "",
     }
     return page(request, "_report_look.html", **context)
 

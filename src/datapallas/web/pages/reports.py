@@ -94,6 +94,8 @@ class RunView:
     @property
     def state(self) -> str:
         """Its state, as a sentence begins."""
+        if self.colour == "warn":
+            return "Done, not for all"
         words = {
             "queued": "Waits to begin",
             "handed": "Begins",

@@ -13,6 +13,11 @@ def ago(at: float, now: float) -> str:
     return f"{words} ago" if at < now else f"in {words}"
 
 
+def clock(text: str) -> str:
+    """A time as programs write it (ISO 8601, UTC), as people read it: `2026-11-28 10:24:32 UTC`."""
+    return f"{text[:-1].replace('T', ' ')} UTC" if text.endswith("Z") and "T" in text else text
+
+
 def lasting(seconds: float) -> str:
     """A span: `3 hours`; empty below a minute."""
     for span, name in _SPANS:

@@ -254,13 +254,22 @@ document.addEventListener("htmx:beforeOnLoad", (event) => {
   if (check) setTimeout(() => htmx.trigger(elt, "change"), 100); // asked again; what polls asks again by itself
 });
 
-// ---- A choice that draws the form anew is its own request; it is not checked beside that
-
-document.addEventListener("htmx:beforeRequest", (event) => {
-  const chosen = event.detail.requestConfig.triggeringEvent?.target;
-  if (event.detail.elt.id !== "editor-body") return;
-  const saving = byId("editor").classList.contains("htmx-request"); // its answer says everything a check would
-  if (saving || chosen?.matches?.("select[hx-post]")) event.preventDefault();
+// ---- A check waits for what is under way, and is not queued by htmx: there it would take the place of what was pressed.
+// A choice that fills the form anew is its own request, and Save's answer says everything a check would.
+let unchecked = false;
+document.addEventListener("htmx:confirm", (event) => {
+  const { elt, triggeringEvent } = event.detail;
+  if (elt.id !== "editor-body") return;
+  const needless = byId("editor").matches(".htmx-request") || triggeringEvent?.target.matches("select[hx-post]");
+  const early = elt.matches(".htmx-request") || elt.querySelector("[hx-sync].htmx-request");
+  if (needless || early) event.preventDefault();
+  if (early && !needless) unchecked = true;
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  const body = byId("editor-body");
+  if (!unchecked || !body.contains(event.detail.elt)) return;
+  unchecked = false;
+  htmx.trigger(body, "change");
 });
 
 // ---- A report's fields and its source are one text: what was typed last is right, whichever tab is shown by then
