@@ -34,7 +34,6 @@ class Job:
         untimed: messages before the clock starts, for all connections together.
         each_new: a new connection for every message.
         window: messages handed to a queueing client at once, per connection.
-        workers: processes that send, of the outbox.
     """
 
     work: str
@@ -46,7 +45,6 @@ class Job:
     connections: int = 1
     each_new: bool = False
     window: int = 1
-    workers: int = 1
     message: str = ""
     text: str = ""
     file: str = ""
@@ -119,7 +117,6 @@ class Meter:
 
     def __init__(self) -> None:
         self.took: list[float] = []
-        self._seconds = 0.0
 
     def start(self) -> None:
         """Begin: whatever the loop needs is ready."""
@@ -128,17 +125,13 @@ class Meter:
         self._cpu = time.process_time()
         self._clock = time.perf_counter()
 
-    def pause(self) -> None:
-        """Stop the clock: what comes until `finish` is not measured."""
-        self._seconds = time.perf_counter() - self._clock
-
-    def finish(self, *, also: float = 0.0) -> None:
-        """End, and print what was measured; `also` are CPU seconds of processes that worked with this one."""
-        seconds = self._seconds or time.perf_counter() - self._clock
+    def finish(self) -> None:
+        """End, and print what was measured."""
+        seconds = time.perf_counter() - self._clock
         result: dict[str, Any] = {
             "messages": len(self.took),
             "seconds": seconds,
-            "cpu": time.process_time() - self._cpu + also,
+            "cpu": time.process_time() - self._cpu,
             "p50": statistics.median(self.took),
             "idle": self._idle,
             "peak": memory("VmHWM") - self._idle,

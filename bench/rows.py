@@ -197,12 +197,6 @@ ROWS = (
         "10,000 personal HTML mails with one shared 100 KB PDF, ours durable (outbox), three connections, MTU 1500",
         (
             Runner("datapallas outbox, durable", "outbox", 10_000, {"connections": 3, "untimed": 0}),
-            Runner(
-                "datapallas outbox, durable, two workers",
-                "outbox",
-                10_000,
-                {"connections": 3, "untimed": 0, "workers": 2},
-            ),
             Runner(DJANGO, "django", 600, {"connections": 3, "untimed": 30}),
             Runner(NODEMAILER, "nodemailer", 600, {"untimed": 150, "window": 2, "connections": 3}),
             Runner(CELERY, "celery", 600, {"connections": 3, "untimed": 30}),

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,52 +61,20 @@ def items() -> Iterator[Item]:
 
 
 def run(folder: Path) -> None:
-    """Accept everything, then send it; both are inside the clock, starting the further workers is not."""
+    """Accept everything, then send it; both are inside the clock."""
     from datapallas.outbox import accept as accepting
     from datapallas.outbox.courier import Courier
     from datapallas.outbox.database import Database
 
     database = Database(folder / "outbox.db")
-    others = [_other(folder) for _ in range(job.workers - 1)]
     meter = Meter()
     meter.start()
     accepting.accept(database, accepting.Job(connection=CODE, id="bench"), items())
     Courier(database, Room()).drain()
     meter.took = [0.0] * job.messages
-    meter.pause()
-    meter.finish(also=sum(float(other.communicate(timeout=30)[0]) for other in others))
-
-
-def _other(folder: Path) -> subprocess.Popen[str]:
-    """A further worker, as `datapallas worker` is one."""
-    command = [sys.executable, __file__, str(folder), sys.argv[-1]]
-    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert other.stdout is not None
-    other.stdout.readline()
-    return other
-
-
-def work(folder: Path) -> None:
-    """Be a further worker until standard input ends; say when it begins, and the CPU seconds of it all."""
-    from datapallas.outbox.courier import Courier
-    from datapallas.outbox.database import Database
-
-    courier = Courier(Database(folder / "outbox.db"), Room())
-
-    def end() -> None:
-        sys.stdin.read()
-        courier.stop()
-
-    threading.Thread(target=end, daemon=True).start()
-    cpu = time.process_time()
-    print("ready", flush=True)
-    courier.drain(forever=True)
-    print(time.process_time() - cpu, flush=True)
+    meter.finish()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        work(Path(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory(dir=Path(__file__).resolve().parents[1] / ".build") as place:
-            run(Path(place))
+    with tempfile.TemporaryDirectory(dir=Path(__file__).resolve().parents[1] / ".build") as folder:
+        run(Path(folder))
