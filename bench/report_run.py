@@ -19,8 +19,8 @@ from pathlib import Path
 
 from datapallas.connection.model import Connection, Security, Server
 from datapallas.home import Home
-from datapallas.home.report_runs import open_runs
-from datapallas.home.report_steps import ReportSteps
+from datapallas.home.reporting.runs import open_runs
+from datapallas.home.reporting.steps import ReportSteps
 from datapallas.outbox.runs.records import Task
 from datapallas.reports.run import Wanted
 

@@ -7,8 +7,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from datapallas.errors import ConfigurationError
-from datapallas.home import Home, run_place
-from datapallas.home.report_past import Past
+from datapallas.home import Home
+from datapallas.home.reporting import run_place
+from datapallas.home.reporting.past import Past
 from datapallas.outbox import problems
 from datapallas.outbox.runs.records import Record
 from datapallas.outbox.runs.tables import State

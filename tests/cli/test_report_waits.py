@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datapallas.cli import report_watch
+from datapallas.cli.report import watch as report_watch
 from datapallas.errors import ConfigurationError, Unreachable
-from datapallas.home import Home, run_place
-from datapallas.home.run_waits import waiting
+from datapallas.home import Home
+from datapallas.home.reporting import run_place
+from datapallas.home.reporting.waits import waiting
 from datapallas.outbox import problems
 from datapallas.outbox.background import draining
 from datapallas.outbox.runs.records import Record

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from datapallas.home import Home
 from datapallas.home.outbox import Outbox
-from datapallas.home.report_runs import open_runs, over
-from datapallas.home.report_steps import ReportSteps
+from datapallas.home.reporting.runs import open_runs, over
+from datapallas.home.reporting.steps import ReportSteps
 from datapallas.home.runs import Running
 from datapallas.outbox.background import draining
 from datapallas.outbox.courier import Courier

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from datapallas.connection.model import Connection, Security, Server
 from datapallas.home import Home
-from datapallas.home.report_runs import ReportRuns, open_runs
+from datapallas.home.reporting.runs import ReportRuns, open_runs
 from datapallas.home.schedules import tidy
 from datapallas.outbox import overview, tables
 from datapallas.outbox.runs.tables import State

@@ -11,9 +11,11 @@ import pytest
 
 from datapallas.connection.model import Connection, Security, Server
 from datapallas.errors import UsageError
-from datapallas.home import Home, report_lines, run_place, runs
-from datapallas.home.report_past import Past
-from datapallas.home.report_runs import ReportRuns, open_runs
+from datapallas.home import Home, runs
+from datapallas.home.reporting import lines as report_lines
+from datapallas.home.reporting import run_place
+from datapallas.home.reporting.past import Past
+from datapallas.home.reporting.runs import ReportRuns, open_runs
 from datapallas.home.runs import Running
 from datapallas.home.schedules import Schedules, chores
 from datapallas.outbox.background import draining

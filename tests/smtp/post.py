@@ -7,19 +7,19 @@ import dataclasses
 import io
 from typing import TYPE_CHECKING
 
-from datapallas.smtp.listener import Background, Listener
 from datapallas.smtp.reply import Reply
 from datapallas.smtp.sasl import BearerLogin
-from datapallas.smtp.server_policy import Limits, Offer, Verdict
+from datapallas.smtp.server.listener import Background, Listener
+from datapallas.smtp.server.policy import Limits, Offer, Verdict
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator, Mapping
 
-    from datapallas.smtp import server_policy
     from datapallas.smtp.address import Address
     from datapallas.smtp.sasl import Login
-    from datapallas.smtp.server_policy import Peer, Taken
+    from datapallas.smtp.server import policy as server_policy
+    from datapallas.smtp.server.policy import Peer, Taken
 
 OFFER = Offer(host="mail.example", starttls=False, login_needed=False, mechanisms=())
 

@@ -7,11 +7,11 @@ import dataclasses
 import itertools
 from typing import TYPE_CHECKING
 
-from datapallas.smtp import server_words as words
 from datapallas.smtp.reply import Reply
 from datapallas.smtp.sasl import BearerLogin
-from datapallas.smtp.server import Server
-from datapallas.smtp.server_policy import (
+from datapallas.smtp.server import words
+from datapallas.smtp.server.machine import Server
+from datapallas.smtp.server.policy import (
     Closed,
     Dropped,
     Limits,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from datapallas.smtp.sasl import Login
-    from datapallas.smtp.server_policy import Event, Question
+    from datapallas.smtp.server.policy import Event, Question
 
 GREETING = Reply.of(220, "mx.example ESMTP")
 REASON = '{"status":"400"}'

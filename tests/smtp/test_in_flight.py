@@ -13,15 +13,15 @@ import pytest
 from datapallas.connection.model import Security
 from datapallas.errors import DataPallasError, ProtocolError
 from datapallas.smtp.body import BytesBody
-from datapallas.smtp.listener import Background
 from datapallas.smtp.parcels import Bounds, Parcel
 from datapallas.smtp.reply import Reply
+from datapallas.smtp.server.listener import Background
 from datapallas.smtp.target import Deadlines, Sent, Target
 from smtp.harness import Driver, Peer, Script
 from smtp.post import OFFER, Post
 
 if TYPE_CHECKING:
-    from datapallas.smtp.server_policy import Offer
+    from datapallas.smtp.server.policy import Offer
 
 ME = "me@sender.example"
 ALL = ("PIPELINING", "CHUNKING")

@@ -15,8 +15,8 @@ from datapallas.smtp.inbox import Inbox
 from datapallas.smtp.opening import opening
 from datapallas.smtp.reply import Reply
 from datapallas.smtp.sasl import BearerLogin, Login, PasswordLogin
-from datapallas.smtp.server import Server
-from datapallas.smtp.server_policy import (
+from datapallas.smtp.server.machine import Server
+from datapallas.smtp.server.policy import (
     ContentAsked,
     LoginAsked,
     MessageAsked,

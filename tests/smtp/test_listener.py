@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from datapallas.smtp import server_words as words
-from datapallas.smtp.listener import Background, Capacity, Deadlines, Listener
 from datapallas.smtp.reply import Reply
-from datapallas.smtp.server_policy import HangUp, Limits, Offer, Verdict
+from datapallas.smtp.server import words
+from datapallas.smtp.server.listener import Background, Capacity, Deadlines, Listener
+from datapallas.smtp.server.policy import HangUp, Limits, Offer, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from datapallas.smtp.address import Address
     from datapallas.smtp.sasl import Login
-    from datapallas.smtp.server_policy import Peer, Spool, Taken
+    from datapallas.smtp.server.policy import Peer, Spool, Taken
 
 MAIL = "From: u@x.example\r\nSubject: Hello\r\n\r\n.dot\r\n"
 SEND = b"EHLO c\r\nMAIL FROM:<u@x.example>\r\nRCPT TO:<r@y.example>\r\n"

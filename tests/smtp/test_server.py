@@ -7,8 +7,8 @@ import base64
 import pytest
 
 from datapallas.smtp.reply import Reply
-from datapallas.smtp.server_policy import Dropped, Limits, Offer, StartTls, Text
-from datapallas.smtp.server_state import State
+from datapallas.smtp.server.policy import Dropped, Limits, Offer, StartTls, Text
+from datapallas.smtp.server.state import State
 from smtp.server_harness import Desk, plain, signed_in
 
 

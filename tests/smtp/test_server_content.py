@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from datapallas.smtp.server_content import BARE, LONG_LINE, NUL, TOO_BIG, DotReader, Inspection, Intake
-from datapallas.smtp.server_policy import Limits, Offer
+from datapallas.smtp.server.content import BARE, LONG_LINE, NUL, TOO_BIG, DotReader, Inspection, Intake
+from datapallas.smtp.server.policy import Limits, Offer
 from smtp.server_harness import Desk, signed_in
 
 START = b"MAIL FROM:<u@x.example>\r\nRCPT TO:<r@y.example>\r\n"

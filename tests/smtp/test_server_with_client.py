@@ -16,7 +16,7 @@ from datapallas.smtp.client import Client, Handshake
 from datapallas.smtp.inbox import Inbox
 from datapallas.smtp.opening import opening
 from datapallas.smtp.sasl import BearerLogin, PasswordLogin
-from datapallas.smtp.server_policy import Offer
+from datapallas.smtp.server.policy import Offer
 from datapallas.smtp.target import Sent, Target
 from datapallas.smtp.transaction import transaction
 from smtp.server_harness import GREETING, PASSWORD, TOKEN, Desk

@@ -12,9 +12,9 @@ import pytest
 from datapallas.connection.model import Security
 from datapallas.errors import AddressError, MessageError, SmtpRefused, SmtpUnsupported, Unreachable
 from datapallas.smtp.body import CHUNK, BytesBody, Octets
-from datapallas.smtp.listener import Background
 from datapallas.smtp.reply import Reply
-from datapallas.smtp.server_policy import Limits, Offer
+from datapallas.smtp.server.listener import Background
+from datapallas.smtp.server.policy import Limits, Offer
 from datapallas.smtp.target import Target
 from smtp.harness import MESSAGE, Driver
 from smtp.post import OFFER, Post

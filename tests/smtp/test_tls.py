@@ -16,11 +16,11 @@ from datapallas.errors import ConfigurationError, DataPallasError, TlsRefused
 from datapallas.secret import Secret
 from datapallas.smtp.body import BytesBody
 from datapallas.smtp.client import Client, Exchange
-from datapallas.smtp.listener import Background
 from datapallas.smtp.opening import opening
 from datapallas.smtp.reply import Reply
 from datapallas.smtp.sasl import BearerLogin, PasswordLogin
-from datapallas.smtp.server_policy import Offer
+from datapallas.smtp.server.listener import Background
+from datapallas.smtp.server.policy import Offer
 from datapallas.smtp.target import Deadlines, Target
 from datapallas.smtp.tls import ClientContext, tls_context
 from smtp.harness import MESSAGE, Driver, Peer, Script

@@ -82,19 +82,19 @@ OUTBOX = {
     "estimate": Entry("outbox:estimate", "Say how long so many recipients take through a connection."),
 }
 REPORT = {
-    "new": Entry("report:new", "Make a report: a small one to start from, or one of the samples."),
-    "list": Entry("report:list_", "List the reports, and what is wrong with those that cannot run."),
-    "check": Entry("report_check:check", "Read the whole list of a report and say what is wrong with it."),
+    "new": Entry("report.base:new", "Make a report: a small one to start from, or one of the samples."),
+    "list": Entry("report.base:list_", "List the reports, and what is wrong with those that cannot run."),
+    "check": Entry("report.check:check", "Read the whole list of a report and say what is wrong with it."),
     "preview": Entry(
-        "report_preview:preview", "Write one recipient's email and documents to a folder; nothing is sent."
+        "report.preview:preview", "Write one recipient's email and documents to a folder; nothing is sent."
     ),
-    "run": Entry("report_run:run", "Send a report: one email to each recipient of its rows."),
-    "resume": Entry("report_run:resume", "Go on with a run that stopped or was left, and watch it."),
-    "cancel": Entry("report_history:cancel", "Promise and send nothing more of a run."),
-    "history": Entry("report_history:history", "List the runs of reports; of one run, what became of it."),
-    "schedule": Entry("report_schedule:schedule", "Show or change when a report runs by itself."),
+    "run": Entry("report.run:run", "Send a report: one email to each recipient of its rows."),
+    "resume": Entry("report.run:resume", "Go on with a run that stopped or was left, and watch it."),
+    "cancel": Entry("report.history:cancel", "Promise and send nothing more of a run."),
+    "history": Entry("report.history:history", "List the runs of reports; of one run, what became of it."),
+    "schedule": Entry("report.schedule:schedule", "Show or change when a report runs by itself."),
     "seal-password": Entry(
-        "report_seal_password:seal_password", "Seal the password of a report's database into its report.toml."
+        "report.seal_password:seal_password", "Seal the password of a report's database into its report.toml."
     ),
 }
 AUDIT = {

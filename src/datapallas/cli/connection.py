@@ -9,7 +9,7 @@ import click
 
 from datapallas.cli.options import current_home, for_this_home
 from datapallas.cli.output import json_option, note, read_secret, say, show_json, show_pairs, show_table
-from datapallas.cli.report import reports_through
+from datapallas.cli.report.base import reports_through
 from datapallas.connection.advice import Before, findings, lacking
 from datapallas.connection.fields import FIELDS, with_fields, with_provider
 from datapallas.connection.finding import Severity

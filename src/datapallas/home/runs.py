@@ -62,9 +62,9 @@ class Running(Background):
         return late or (self._schedules and (root / "config" / "reports").is_dir())
 
     def _run(self) -> None:
-        from datapallas.home import run_place
         from datapallas.home.outbox import open_outbox
-        from datapallas.home.report_steps import WORK, ReportSteps
+        from datapallas.home.reporting import run_place
+        from datapallas.home.reporting.steps import WORK, ReportSteps
         from datapallas.home.schedules import Chores, Schedules, tidy
         from datapallas.outbox.runs.engine import Engine, Work
 

@@ -14,9 +14,9 @@ import zlib
 from typing import TYPE_CHECKING
 
 from datapallas.errors import DataPallasError, UsageError
-from datapallas.home import run_place
 from datapallas.home.keep_alive import Keeper
-from datapallas.home.report_steps import WORK, tell_all
+from datapallas.home.reporting import run_place
+from datapallas.home.reporting.steps import WORK, tell_all
 from datapallas.home.settings import outbox_settings
 from datapallas.home.warnings import Notice
 from datapallas.oauth.clock import iso

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
     from pathlib import Path
 
-    from datapallas.smtp.server_policy import Taken
+    from datapallas.smtp.server.policy import Taken
 
 _IN_MEMORY = 1 << 20  # octets; a larger mail is read from its file when asked for
 

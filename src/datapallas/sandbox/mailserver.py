@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from datapallas.sandbox.arrived import Part
 from datapallas.sandbox.clients import MAIL_SCOPES
 from datapallas.secret import Secret
-from datapallas.smtp import server_words as words
 from datapallas.smtp.reply import Reply
 from datapallas.smtp.sasl import BearerLogin
-from datapallas.smtp.server_policy import HangUp, Offer, Verdict
+from datapallas.smtp.server import words
+from datapallas.smtp.server.policy import HangUp, Offer, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datapallas.sandbox.provider import Provider
     from datapallas.smtp.address import Address
     from datapallas.smtp.sasl import Login
-    from datapallas.smtp.server_policy import Peer, Spool, Taken
+    from datapallas.smtp.server.policy import Peer, Spool, Taken
 
 HOST = "sandbox.example"
 PASSWORD = Secret("sandbox-password")  # printed by `datapallas sandbox`: it protects nothing

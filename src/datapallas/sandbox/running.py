@@ -25,8 +25,8 @@ from datapallas.sandbox.provider import Provider as IdentityProvider
 from datapallas.sandbox.settings import Dialect, Settings
 from datapallas.sandbox.web import WebServer
 from datapallas.secret import Secret
-from datapallas.smtp.listener import Background, Capacity, Listener
-from datapallas.smtp.server_policy import Limits
+from datapallas.smtp.server.listener import Background, Capacity, Listener
+from datapallas.smtp.server.policy import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

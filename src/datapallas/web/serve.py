@@ -45,7 +45,7 @@ END_SECONDS = 1
 def make_services(home: Home, settings: Settings, clock: Clock | None = None) -> Services:
     """What the routes work with, for a home; `clock` is how old sessions, links and tries are measured."""
     from datapallas.home.outbox_desk import OutboxDesk
-    from datapallas.home.report_desk import ReportDesk
+    from datapallas.home.reporting.desk import ReportDesk
     from datapallas.home.sign_ins import SignIns
     from datapallas.home.test_emails import TestEmails
     from datapallas.home.trial import Trial

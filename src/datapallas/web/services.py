@@ -16,7 +16,7 @@ from datapallas.web.who import Who  # FastAPI reads the annotations of its depen
 if TYPE_CHECKING:
     from datapallas.home import Home
     from datapallas.home.outbox_desk import OutboxDesk
-    from datapallas.home.report_desk import ReportDesk
+    from datapallas.home.reporting.desk import ReportDesk
     from datapallas.home.sign_ins import SignIns
     from datapallas.home.test_emails import TestEmails
     from datapallas.home.trial import Trial

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field
 
 from datapallas.diagnosis.explain import explain
-from datapallas.home.report_counts import Counts
-from datapallas.home.report_past import explained
+from datapallas.home.reporting.counts import Counts
+from datapallas.home.reporting.past import explained
 from datapallas.oauth.clock import iso
 from datapallas.reports.model import Problem
 from datapallas.web.api.given import Given
@@ -18,10 +18,10 @@ from datapallas.web.api.shown import DiagnosisShown, Shown, diagnosis_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from datapallas.home.report_lines import Line
-    from datapallas.home.report_looks import Look
-    from datapallas.home.report_runs import Progress
-    from datapallas.home.report_shown import Shown as ShownPreview
+    from datapallas.home.reporting.lines import Line
+    from datapallas.home.reporting.looks import Look
+    from datapallas.home.reporting.runs import Progress
+    from datapallas.home.reporting.shown import Shown as ShownPreview
     from datapallas.outbox.runs.records import Record
 
 

@@ -24,7 +24,7 @@ from datapallas.web.services import Asking, Parts
 from datapallas.web.who import Role
 
 if TYPE_CHECKING:
-    from datapallas.home.report_shown import Shown, ShownDocument
+    from datapallas.home.reporting.shown import Shown, ShownDocument
     from datapallas.reports.workbench import Draft
     from datapallas.web.services import Services
     from datapallas.web.who import Who

@@ -14,8 +14,8 @@ from fastapi import Form as Field
 
 from datapallas.diagnosis.explain import explain
 from datapallas.errors import AddressError, DataPallasError, UsageError
-from datapallas.home.report_lines import mailbox_words
-from datapallas.home.report_past import explained
+from datapallas.home.reporting.lines import mailbox_words
+from datapallas.home.reporting.past import explained
 from datapallas.mail.address import parse_one
 from datapallas.outbox.runs.tables import ENDED
 from datapallas.web.guard import needs
@@ -26,8 +26,8 @@ from datapallas.web.services import Asking, Parts
 from datapallas.web.who import Role
 
 if TYPE_CHECKING:
-    from datapallas.home.report_looks import Look
-    from datapallas.home.report_runs import Progress
+    from datapallas.home.reporting.looks import Look
+    from datapallas.home.reporting.runs import Progress
     from datapallas.web.services import Services
 
 router = APIRouter()

@@ -12,8 +12,8 @@ from fastapi import Form as Field
 from datapallas.connection.codes import MAX_CODE, PREFIX, kebab
 from datapallas.diagnosis.explain import explain
 from datapallas.errors import DataPallasError, UsageError
-from datapallas.home.report_counts import Counts
-from datapallas.home.report_past import explained
+from datapallas.home.reporting.counts import Counts
+from datapallas.home.reporting.past import explained
 from datapallas.outbox.runs import cron
 from datapallas.web.guard import needs
 from datapallas.web.pages.answers import go, page
@@ -23,7 +23,7 @@ from datapallas.web.who import Role
 
 if TYPE_CHECKING:
     from datapallas.diagnosis.explain import Diagnosis
-    from datapallas.home.report_lines import Line
+    from datapallas.home.reporting.lines import Line
     from datapallas.outbox.runs.records import Record
     from datapallas.reports.folder import Reports
 

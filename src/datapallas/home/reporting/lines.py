@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from datapallas.home import Home
-    from datapallas.home.report_past import Past
+    from datapallas.home.reporting.past import Past
     from datapallas.outbox.runs.records import Record
     from datapallas.reports.model import Report
 

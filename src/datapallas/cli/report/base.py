@@ -1,4 +1,4 @@
-"""`report new`, `report list`: the reports of a home. The other commands are in modules of their own, `report_*`."""
+"""`report new`, `report list`: the reports of a home. The other commands are in modules beside this one."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def new(code: str, sample: str, name: str, as_json: bool) -> None:  # noqa: FBT0
 @json_option
 def list_(as_json: bool) -> None:  # noqa: FBT001
     """One line for each, broken ones among them."""
-    from datapallas.cli.report_last import facts_of, say_trouble
-    from datapallas.home.report_past import past
+    from datapallas.cli.report.last import facts_of, say_trouble
+    from datapallas.home.reporting.past import past
 
     reports = the_reports()
     with past(current_home()) as past_of:

@@ -6,13 +6,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from datapallas.cli.output import note, plain, say, show_table
-from datapallas.home.report_counts import Counts
-from datapallas.home.report_past import explained
+from datapallas.home.reporting.counts import Counts
+from datapallas.home.reporting.past import explained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from datapallas.home.report_past import Past
+    from datapallas.home.reporting.past import Past
     from datapallas.outbox.runs.records import Record
 
 _SHOWN = 5

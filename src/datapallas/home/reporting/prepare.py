@@ -13,7 +13,7 @@ import zoneinfo
 from typing import TYPE_CHECKING, Any
 
 from datapallas.errors import MessageError
-from datapallas.home import run_place
+from datapallas.home.reporting import run_place
 from datapallas.outbox import overview
 from datapallas.outbox.estimate import estimate
 from datapallas.reports.folder import Reports

@@ -13,16 +13,16 @@ import time
 from typing import TYPE_CHECKING
 
 from datapallas.errors import DataPallasError, UsageError
-from datapallas.home.report_looks import Looks
-from datapallas.home.report_shown import Previews
+from datapallas.home.reporting.looks import Looks
+from datapallas.home.reporting.shown import Previews
 from datapallas.reports.folder import Reports
 
 if TYPE_CHECKING:
     from datapallas.home import Home
     from datapallas.home.outbox_desk import OutboxDesk
-    from datapallas.home.report_lines import Line
-    from datapallas.home.report_past import Past
-    from datapallas.home.report_runs import Progress, ReportRuns
+    from datapallas.home.reporting.lines import Line
+    from datapallas.home.reporting.past import Past
+    from datapallas.home.reporting.runs import Progress, ReportRuns
     from datapallas.outbox.runs.records import Record, Records
     from datapallas.reports.run import Wanted
     from datapallas.reports.workbench import Draft
@@ -66,8 +66,8 @@ class ReportDesk:
     @property
     def runs(self) -> ReportRuns:
         """The runs; their database is made when there is none. Raises ConfigurationError, StorageError."""
-        from datapallas.home import run_place
-        from datapallas.home.report_runs import ReportRuns
+        from datapallas.home.reporting import run_place
+        from datapallas.home.reporting.runs import ReportRuns
 
         with self._lock:
             if self._records is None:
@@ -77,13 +77,13 @@ class ReportDesk:
 
     def lines(self) -> list[Line]:
         """Every report."""
-        from datapallas.home import report_lines
+        from datapallas.home.reporting import lines as report_lines
 
         return report_lines.lines(self.home, self._past, time.time())
 
     def line(self, code: str) -> Line:
         """One of them. Raises ConfigurationError (code ``unknown-report``)."""
-        from datapallas.home import report_lines
+        from datapallas.home.reporting import lines as report_lines
 
         self.reports.folder(code)
         return report_lines.line(self.home, code, self._past(code), time.time())
@@ -92,7 +92,7 @@ class ReportDesk:
         """The runs of a report that somebody started, the newest first."""
         if not self.there:
             return []
-        from datapallas.home.report_past import begun
+        from datapallas.home.reporting.past import begun
 
         return begun(self.runs.history(code, newest=newest + 10))[:newest]
 
@@ -154,6 +154,6 @@ class ReportDesk:
                 raise
 
     def _past(self, code: str) -> Past:
-        from datapallas.home.report_past import Past
+        from datapallas.home.reporting.past import Past
 
         return Past(self.history(code, newest=_LOOKED_AT))

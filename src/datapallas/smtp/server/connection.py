@@ -1,4 +1,4 @@
-"""One connection to our server: an asyncio protocol that drives `server` and asks a `Policy`.
+"""One connection to our server: an asyncio protocol that drives `machine` and asks a `Policy`.
 
 Must stay true:
 - between our 220 to STARTTLS and the handshake no plain octet is taken;
@@ -13,10 +13,10 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from datapallas.smtp import server_words as words
 from datapallas.smtp.reply import Reply
-from datapallas.smtp.server import Server
-from datapallas.smtp.server_policy import (
+from datapallas.smtp.server import words
+from datapallas.smtp.server.machine import Server
+from datapallas.smtp.server.policy import (
     Closed,
     ContentAsked,
     Dropped,
@@ -30,13 +30,13 @@ from datapallas.smtp.server_policy import (
     Text,
     TlsAsked,
 )
-from datapallas.smtp.server_state import State
+from datapallas.smtp.server.state import State
 
 if TYPE_CHECKING:
     import ssl
 
-    from datapallas.smtp.listener import Deadlines
-    from datapallas.smtp.server_policy import Event, Limits, Policy, Question, Spool, Verdict
+    from datapallas.smtp.server.listener import Deadlines
+    from datapallas.smtp.server.policy import Event, Limits, Policy, Question, Spool, Verdict
 
 _log = logging.getLogger(__name__)
 _BUFFER = 65_536

@@ -7,7 +7,7 @@ import sys
 import click
 
 from datapallas.cli.output import json_option, note, read_secret, say, show_json
-from datapallas.cli.report import code_argument, the_reports
+from datapallas.cli.report.base import code_argument, the_reports
 
 
 @click.command("seal-password", help="Seal the password of a report's database into its report.toml.")

@@ -124,7 +124,7 @@ class Previews:
         shutil.rmtree(self.place, ignore_errors=True)
 
     def _keep(self, owner: str, report: Report, pick: Pick) -> Shown:
-        from datapallas.home.report_preview import sender_for
+        from datapallas.home.reporting.preview import sender_for
         from datapallas.reports import finding
         from datapallas.reports.preview import preview_for
 

@@ -2,11 +2,11 @@
 
 Must stay true:
 - one question is open at a time; what comes in meanwhile waits, so answers go out in the order of the commands;
-- the machine does not know the time, the network or who is allowed what: `server_policy` says what it asks.
+- the machine does not know the time, the network or who is allowed what: `policy` says what it asks.
 
 A driver calls `greet`, then `receive` with what came, and `next_event` until it gives None; it answers each question
-with `answer`, and sends what `output` gives. What may happen when is in `server_state`, what it does in
-`server_commands`.
+with `answer`, and sends what `output` gives. What may happen when is in `state`, what it does in
+`commands`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 from datapallas.errors import ProtocolError
 from datapallas.smtp import command as c
-from datapallas.smtp import server_commands as commands
-from datapallas.smtp import server_words as words
 from datapallas.smtp.command import BadCommand, Command, parse_command
-from datapallas.smtp.server_policy import (
+from datapallas.smtp.server import commands, words
+from datapallas.smtp.server.policy import (
     Closed,
     ContentAsked,
     Dropped,
@@ -29,12 +28,12 @@ from datapallas.smtp.server_policy import (
     Text,
     Verdict,
 )
-from datapallas.smtp.server_session import Session
-from datapallas.smtp.server_state import END, State, forgivable, idle, why_not
+from datapallas.smtp.server.session import Session
+from datapallas.smtp.server.state import END, State, forgivable, idle, why_not
 
 if TYPE_CHECKING:
     from datapallas.smtp.reply import Reply
-    from datapallas.smtp.server_policy import Event, Offer, Question
+    from datapallas.smtp.server.policy import Event, Offer, Question
 
 
 class Server:

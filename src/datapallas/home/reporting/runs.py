@@ -11,11 +11,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from datapallas.errors import UsageError
-from datapallas.home import run_place
-from datapallas.home.report_counts import Counts
-from datapallas.home.report_prepare import Prepared, how_long, new_run_id, prepare
-from datapallas.home.report_steps import WORK, outcomes
-from datapallas.home.run_waits import Waiting, waiting
+from datapallas.home.reporting import run_place
+from datapallas.home.reporting.counts import Counts
+from datapallas.home.reporting.prepare import Prepared, how_long, new_run_id, prepare
+from datapallas.home.reporting.steps import WORK, outcomes
+from datapallas.home.reporting.waits import Waiting, waiting
 from datapallas.outbox import jobs, overview
 from datapallas.outbox.runs.records import Record
 from datapallas.outbox.runs.tables import ENDED, State

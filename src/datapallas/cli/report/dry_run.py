@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from datapallas import files
 from datapallas.cli.output import note, say, show_json
-from datapallas.cli.report_watch import say_problem
+from datapallas.cli.report.watch import say_problem
 from datapallas.errors import EX_DATAERR, StorageError, UsageError
-from datapallas.home.report_prepare import how_long, prepare_in
+from datapallas.home.reporting.prepare import how_long, prepare_in
 from datapallas.reports.run import Cursor, Rendering, chunks
 
 if TYPE_CHECKING:
-    from datapallas.home.report_runs import ReportRuns
+    from datapallas.home.reporting.runs import ReportRuns
     from datapallas.mail.message import Message
     from datapallas.reports.run import Wanted
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datapallas.home import run_place
+from datapallas.home.reporting import run_place
 from datapallas.outbox.runs.tables import State
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, say, show_json, show_table
-from datapallas.home.report_counts import Counts
+from datapallas.home.reporting.counts import Counts
 from datapallas.oauth.clock import iso
 
 if TYPE_CHECKING:
-    from datapallas.home.report_runs import ReportRuns
+    from datapallas.home.reporting.runs import ReportRuns
     from datapallas.outbox.runs.records import Record
 
 _PROBLEMS = 1000
@@ -24,7 +24,7 @@ _PROBLEMS = 1000
 @json_option
 def history(as_json: bool, what: str, newest: int) -> None:  # noqa: FBT001
     """A report's code, a run's id, or nothing for all runs."""
-    from datapallas.home.report_runs import open_runs
+    from datapallas.home.reporting.runs import open_runs
     from datapallas.reports.folder import Reports
 
     home = current_home()
@@ -53,7 +53,7 @@ def history(as_json: bool, what: str, newest: int) -> None:  # noqa: FBT001
 @json_option
 def cancel(as_json: bool, run: str) -> None:  # noqa: FBT001
     """What waited in the outbox is parked there; `job retry RUN` would send that much after all."""
-    from datapallas.home.report_runs import open_runs
+    from datapallas.home.reporting.runs import open_runs
 
     with open_runs(current_home()) as runs:
         runs.cancel(run)
@@ -64,7 +64,7 @@ def cancel(as_json: bool, run: str) -> None:  # noqa: FBT001
 
 
 def _one(runs: ReportRuns, run: str, *, as_json: bool) -> None:
-    from datapallas.cli.report_watch import say_summary
+    from datapallas.cli.report.watch import say_summary
 
     progress = runs.progress(run)
     if as_json:

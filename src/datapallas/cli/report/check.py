@@ -10,7 +10,7 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, plain, say, show_json
-from datapallas.cli.report import code_argument, the_reports
+from datapallas.cli.report.base import code_argument, the_reports
 from datapallas.errors import EX_CONFIG, EX_DATAERR, ConfigurationError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check(code: str, show: int, full: bool, as_json: bool) -> int:  # noqa: FBT0
 
 def _connection(report: Report) -> tuple[str, list[Problem]]:
     """The code of the connection it sends through, or why there is none; the list is checked all the same."""
-    from datapallas.home.report_lines import mailbox_words
+    from datapallas.home.reporting.lines import mailbox_words
     from datapallas.reports.sink import error, warning
 
     home = current_home()

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datapallas.smtp import command as c
-from datapallas.smtp import server_words as words
 from datapallas.smtp.reply import Reply
-from datapallas.smtp.server_content import Intake
-from datapallas.smtp.server_envelope import Transaction, wrong_with_mail, wrong_with_recipient
-from datapallas.smtp.server_login import LoginExchange, challenge
-from datapallas.smtp.server_policy import (
+from datapallas.smtp.server import words
+from datapallas.smtp.server.content import Intake
+from datapallas.smtp.server.envelope import Transaction, wrong_with_mail, wrong_with_recipient
+from datapallas.smtp.server.login import LoginExchange, challenge
+from datapallas.smtp.server.policy import (
     ContentAsked,
     Dropped,
     LoginAsked,
@@ -26,15 +26,15 @@ from datapallas.smtp.server_policy import (
     Text,
     TlsAsked,
 )
-from datapallas.smtp.server_state import END, MORE, State
+from datapallas.smtp.server.state import END, MORE, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from datapallas.smtp.command import Command
     from datapallas.smtp.sasl import Login
-    from datapallas.smtp.server_policy import Question, Verdict
-    from datapallas.smtp.server_session import Session
+    from datapallas.smtp.server.policy import Question, Verdict
+    from datapallas.smtp.server.session import Session
 
 
 def hello(session: Session, command: Command) -> None:

@@ -13,8 +13,8 @@ import dataclasses
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from datapallas.smtp.listener_connection import TLS_SHUTDOWN, Connection
-from datapallas.smtp.server_policy import Limits
+from datapallas.smtp.server.connection import TLS_SHUTDOWN, Connection
+from datapallas.smtp.server.policy import Limits
 
 if TYPE_CHECKING:
     import ssl
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Self
 
-    from datapallas.smtp.server_policy import Peer, Policy
+    from datapallas.smtp.server.policy import Peer, Policy
 
 _Result = TypeVar("_Result")
 

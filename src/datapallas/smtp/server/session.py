@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datapallas.smtp import server_words as words
 from datapallas.smtp.command import Command
-from datapallas.smtp.server_content import Intake
-from datapallas.smtp.server_envelope import Transaction
-from datapallas.smtp.server_lines import LineReader
-from datapallas.smtp.server_login import LoginExchange
-from datapallas.smtp.server_policy import Closed, Dropped
-from datapallas.smtp.server_state import TRANSITIONS, State
+from datapallas.smtp.server import words
+from datapallas.smtp.server.content import Intake
+from datapallas.smtp.server.envelope import Transaction
+from datapallas.smtp.server.lines import LineReader
+from datapallas.smtp.server.login import LoginExchange
+from datapallas.smtp.server.policy import Closed, Dropped
+from datapallas.smtp.server.state import TRANSITIONS, State
 
 if TYPE_CHECKING:
     from datapallas.smtp.reply import Reply
-    from datapallas.smtp.server_policy import Event, Limits, Offer
+    from datapallas.smtp.server.policy import Event, Limits, Offer
 
 
 class Session:

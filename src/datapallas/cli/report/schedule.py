@@ -10,13 +10,13 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, say, show_json, show_table
-from datapallas.cli.report import about_report
-from datapallas.cli.report_last import run_facts, say_scheduled, say_trouble, words
-from datapallas.home.report_past import past
+from datapallas.cli.report.base import about_report
+from datapallas.cli.report.last import run_facts, say_scheduled, say_trouble, words
+from datapallas.home.reporting.past import past
 
 if TYPE_CHECKING:
     from datapallas.home import Home
-    from datapallas.home.report_past import Past
+    from datapallas.home.reporting.past import Past
     from datapallas.reports.model import Report, Schedule
 
 _NEXT = 5

@@ -8,7 +8,7 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, plain, say, show_json, show_pairs
-from datapallas.cli.report import code_argument
+from datapallas.cli.report.base import code_argument
 from datapallas.errors import EX_DATAERR
 
 
@@ -38,7 +38,7 @@ def preview(  # noqa: PLR0913 - one for each option
     as_json: bool,
 ) -> int:
     """Made by the same code as what is sent."""
-    from datapallas.home.report_preview import preview_of
+    from datapallas.home.reporting.preview import preview_of
     from datapallas.reports.preview import write
 
     if only and row:

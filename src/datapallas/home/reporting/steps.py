@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from datapallas.errors import DataPallasError
-from datapallas.home import run_place
-from datapallas.home.report_counts import Counts
-from datapallas.home.report_prepare import is_error, noted, prepare, stopped_midway
+from datapallas.home.reporting import run_place
+from datapallas.home.reporting.counts import Counts
+from datapallas.home.reporting.prepare import is_error, noted, prepare, stopped_midway
 from datapallas.home.telling import ways
 from datapallas.home.warnings import Notice
 from datapallas.oauth.clock import iso

@@ -19,7 +19,7 @@ from datapallas.errors import EX_CONFIG, EX_DATAERR, EX_TEMPFAIL, EX_UNAVAILABLE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from datapallas.home.report_runs import Progress, ReportRuns
+    from datapallas.home.reporting.runs import Progress, ReportRuns
     from datapallas.outbox.overview import MailboxLine
     from datapallas.outbox.runs.records import Record
 
@@ -36,7 +36,7 @@ _SHOWN = 20
 
 def watch(runs: ReportRuns, run: str, broken: Callable[[], bool], *, quiet: bool) -> Progress:
     """Wait until nothing more happens by itself; the last state. `broken`: what works on it here has failed."""
-    from datapallas.home.report_runs import over
+    from datapallas.home.reporting.runs import over
 
     bar = Bar(quiet=quiet)
     since: dict[float, float] = {}
@@ -159,8 +159,8 @@ def exit_code(progress: Progress) -> int:
 
 def say_summary(runs: ReportRuns, progress: Progress) -> None:
     """The counts, and where the failures are."""
-    from datapallas.home.report_past import explained
-    from datapallas.home.report_runs import over
+    from datapallas.home.reporting.past import explained
+    from datapallas.home.reporting.runs import over
 
     record = progress.record
     nothing = "nobody to send to" if over(record) else "nothing is promised yet"

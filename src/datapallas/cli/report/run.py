@@ -12,15 +12,15 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, say, show_json
-from datapallas.cli.report import code_argument
+from datapallas.cli.report.base import code_argument
 from datapallas.errors import DataPallasError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from datapallas.home import Home
-    from datapallas.home.report_prepare import Prepared
-    from datapallas.home.report_runs import Progress, ReportRuns
+    from datapallas.home.reporting.prepare import Prepared
+    from datapallas.home.reporting.runs import Progress, ReportRuns
 
 _MOST = 20
 _INTERRUPTED = 130
@@ -48,7 +48,7 @@ _INTERRUPTED = 130
 @json_option
 def run(as_json: bool, code: str, **given: Any) -> int:  # noqa: FBT001
     """Exit codes: 0 all accepted, 65 problems, 69 some refused, 75 some still wait, 78 the report is wrong."""
-    from datapallas.home.report_runs import open_runs
+    from datapallas.home.reporting.runs import open_runs
     from datapallas.reports.run import Wanted
 
     if given["queue"] and given["now"]:
@@ -66,7 +66,7 @@ def run(as_json: bool, code: str, **given: Any) -> int:  # noqa: FBT001
     home = current_home()
     with open_runs(home) as runs:
         if given["dry_run"]:
-            from datapallas.cli.report_dry_run import dry_run
+            from datapallas.cli.report.dry_run import dry_run
 
             return dry_run(runs, (code, wanted), given["out"] or Path(f"{code}-dry-run"), as_json=as_json)
         prepared = runs.prepare(code, wanted, sys.stdin.buffer if sys.stdin else None)
@@ -113,7 +113,7 @@ def _address(text: str) -> None:
 @json_option
 def resume(as_json: bool, run_id: str) -> int:  # noqa: FBT001
     """It begins where it was; nobody gets anything twice."""
-    from datapallas.home.report_runs import open_runs
+    from datapallas.home.reporting.runs import open_runs
 
     home = current_home()
     with open_runs(home) as runs:
@@ -134,7 +134,7 @@ def _show(runs: ReportRuns, prepared: Prepared, *, as_json: bool) -> None:
     """What a person should know before it begins."""
     if as_json:
         return
-    from datapallas.home.report_lines import mailbox_words
+    from datapallas.home.reporting.lines import mailbox_words
 
     for other in runs.under_way(prepared.report.code)[:1] if not prepared.report.test_to else ():
         note(
@@ -152,7 +152,7 @@ def _show(runs: ReportRuns, prepared: Prepared, *, as_json: bool) -> None:
 
 def _show_problems(prepared: Prepared) -> None:
     """What was found in the list; of a run that goes on at once, the end says it."""
-    from datapallas.cli.report_watch import say_problem
+    from datapallas.cli.report.watch import say_problem
 
     for number, one in enumerate(prepared.noted.values()):
         if number == _MOST:
@@ -176,8 +176,8 @@ def _queued(prepared: Prepared, *, as_json: bool) -> int:
 
 def _attended(home: Home, runs: ReportRuns, run_id: str, *, as_json: bool) -> int:
     """Do it here, or watch who does it; Ctrl-C leaves it to be resumed."""
-    from datapallas.cli.report_watch import exit_code, say_summary, watch
-    from datapallas.home.report_runs import over
+    from datapallas.cli.report.watch import exit_code, say_summary, watch
+    from datapallas.home.reporting.runs import over
     from datapallas.home.runs import Running
     from datapallas.outbox.background import draining
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from datapallas.home import Home
-    from datapallas.home.report_runs import ReportRuns
+    from datapallas.home.reporting.runs import ReportRuns
     from datapallas.oauth.clock import Clock
     from datapallas.outbox.estimate import Estimate
     from datapallas.reports.checking import Checking
@@ -175,7 +175,7 @@ class Look:
         )
 
     def _prepare(self, runs: ReportRuns, wanted: Wanted) -> None:
-        from datapallas.home.report_prepare import too_many_problems
+        from datapallas.home.reporting.prepare import too_many_problems
 
         self._watch()
         self._put(stage=Stage.COPYING)

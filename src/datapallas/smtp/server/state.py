@@ -10,14 +10,14 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from datapallas.smtp import command as c
-from datapallas.smtp import server_words as words
+from datapallas.smtp.server import words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from datapallas.smtp.command import Command
     from datapallas.smtp.reply import Reply
-    from datapallas.smtp.server_policy import Offer
+    from datapallas.smtp.server.policy import Offer
 
 
 class State(Enum):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from datapallas.smtp import server_words as words
-from datapallas.smtp.server_content import TOO_BIG
-from datapallas.smtp.server_policy import Taken
+from datapallas.smtp.server import words
+from datapallas.smtp.server.content import TOO_BIG
+from datapallas.smtp.server.policy import Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datapallas.smtp.address import Address
     from datapallas.smtp.command import Command
     from datapallas.smtp.reply import Reply
-    from datapallas.smtp.server_policy import Offer
+    from datapallas.smtp.server.policy import Offer
 
 
 @dataclasses.dataclass(slots=True)

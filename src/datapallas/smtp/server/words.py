@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from datapallas.smtp.reply import Reply
 
 if TYPE_CHECKING:
-    from datapallas.smtp.server_policy import Offer
+    from datapallas.smtp.server.policy import Offer
 
 OK = Reply.of(250, "OK", enhanced="2.0.0")
 BYE = Reply.of(221, "Bye", enhanced="2.0.0")

@@ -11,7 +11,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
-from datapallas.home.report_counts import Counts
+from datapallas.home.reporting.counts import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +68,7 @@ def explained(record: Record) -> Diagnosis | None:
 @contextlib.contextmanager
 def past(home: Home) -> Iterator[Callable[[str], Past]]:
     """Gives the past of a report by its code. Raises as Records does."""
-    from datapallas.home import run_place
+    from datapallas.home.reporting import run_place
     from datapallas.home.stores import VARIABLE
 
     if not home.environ.get(VARIABLE) and not os.path.lexists(home.root / run_place.FILE):

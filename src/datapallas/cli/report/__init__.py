@@ -1,0 +1,1 @@
+"""What `datapallas report ...` does."""

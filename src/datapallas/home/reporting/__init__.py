@@ -1,0 +1,1 @@
+"""Reports in a home: the desk of the page, and runs from the list to the last outcome."""
