@@ -31,7 +31,7 @@ class Bounds(NamedTuple):
     """
 
     messages: int = 16
-    octets: int = 512 * 1024
+    octets: int = 1024 * 1024
 
 
 BOUNDS = Bounds()
