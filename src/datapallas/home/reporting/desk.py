@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datapallas.reports.run import Wanted
     from datapallas.reports.workbench import Draft
 
-WORK = "report"  # as home.report_steps has it, which costs too much to import here
+WORK = "report"  # as `steps` has it, which costs too much to import here
 _SECONDS = 30.0
 """Over how long a run's rate is measured."""
 _MOST_WATCHED = 100

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datapallas.outbox.runs.records import Record
 
 _NEWEST = 100
-WORK = "report"  # as home.report_steps has it, which costs too much to import here
+WORK = "report"  # as `steps` has it, which costs too much to import here
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
