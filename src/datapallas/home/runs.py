@@ -63,8 +63,8 @@ class Running(Background):
 
     def _run(self) -> None:
         from datapallas.home.outbox import open_outbox
-        from datapallas.home.reporting import run_place
-        from datapallas.home.reporting.steps import WORK, ReportSteps
+        from datapallas.home.reporting import WORK, run_place
+        from datapallas.home.reporting.steps import ReportSteps
         from datapallas.home.schedules import Chores, Schedules, tidy
         from datapallas.outbox.runs.engine import Engine, Work
 

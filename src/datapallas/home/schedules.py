@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from datapallas.errors import DataPallasError, UsageError
 from datapallas.home.keep_alive import Keeper
-from datapallas.home.reporting import run_place
-from datapallas.home.reporting.steps import WORK, tell_all
+from datapallas.home.reporting import WORK, run_place
+from datapallas.home.reporting.steps import tell_all
 from datapallas.home.settings import outbox_settings
 from datapallas.home.warnings import Notice
 from datapallas.oauth.clock import iso

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from datapallas.errors import DataPallasError, UsageError
+from datapallas.home.reporting import WORK
 from datapallas.home.reporting.looks import Looks
 from datapallas.home.reporting.shown import Previews
 from datapallas.reports.folder import Reports
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from datapallas.reports.run import Wanted
     from datapallas.reports.workbench import Draft
 
-WORK = "report"  # as `steps` has it, which costs too much to import here
 _SECONDS = 30.0
 """Over how long a run's rate is measured."""
 _MOST_WATCHED = 100

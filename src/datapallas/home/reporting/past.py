@@ -11,6 +11,7 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING
 
+from datapallas.home.reporting import WORK
 from datapallas.home.reporting.counts import Counts
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from datapallas.outbox.runs.records import Record
 
 _NEWEST = 100
-WORK = "report"  # as `steps` has it, which costs too much to import here
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

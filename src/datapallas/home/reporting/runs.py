@@ -11,10 +11,10 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from datapallas.errors import UsageError
-from datapallas.home.reporting import run_place
+from datapallas.home.reporting import WORK, run_place
 from datapallas.home.reporting.counts import Counts
 from datapallas.home.reporting.prepare import Prepared, how_long, new_run_id, prepare
-from datapallas.home.reporting.steps import WORK, outcomes
+from datapallas.home.reporting.steps import outcomes
 from datapallas.home.reporting.waits import Waiting, waiting
 from datapallas.outbox import jobs, overview
 from datapallas.outbox.runs.records import Record

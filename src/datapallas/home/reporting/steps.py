@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from datapallas.errors import DataPallasError
-from datapallas.home.reporting import run_place
+from datapallas.home.reporting import WORK, run_place
 from datapallas.home.reporting.counts import Counts
 from datapallas.home.reporting.prepare import is_error, noted, prepare, stopped_midway
 from datapallas.home.telling import ways
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from datapallas.outbox.runs.records import Record, Records, Task
     from datapallas.reports.model import Report
 
-WORK = "report"
 _UNDONE = [MessageState.QUEUED.value, MessageState.HELD.value, MessageState.CLAIMED.value]
 
 
