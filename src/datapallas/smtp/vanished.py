@@ -12,9 +12,8 @@ from typing import Protocol
 
 GONE_SECONDS = 180
 """So long may a server acknowledge nothing, as it may take nothing for so long (RFC 5321 section 4.5.3.2.5)."""
-_ASK_SECONDS = (
-    30  # of silence, until its system is asked whether it is there; also keeps a NAT from forgetting us
-)
+_ASK_SECONDS = 30
+"""Of silence, until its system is asked whether it is there; also keeps a NAT from forgetting us."""
 
 
 class _Socket(Protocol):
