@@ -48,7 +48,7 @@ def new(request: Request, parts: Parts, kind: str = "microsoft", work: str = "")
     if running is not None:
         version, state = running.now()
         box = dataclasses.replace(box, work=running.id, version=version, state=state)
-    return page(request, "editor.html", form=editor, box=box)
+    return page(request, "editor.html", form=editor, box=box, reports=())
 
 
 @router.get("/connections/{code}", dependencies=[Depends(needs(Role.VIEWER))], include_in_schema=False)
