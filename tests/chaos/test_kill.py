@@ -61,6 +61,8 @@ def test_everybody_has_an_outcome(
         if LARGE:
             print(f"\n{where}: {account}")  # noqa: T201
     check(account, sessions=3)
-    undecided = account.fates.get("parked", 0) + account.fates.get("unknown", 0)  # in doubt twice: nobody can say
+    undecided = account.fates.get("parked", 0) + account.fates.get(
+        "unknown", 0
+    )  # in doubt twice: nobody can say
     assert account.fates["refused"] >= len(range(7, count, 50)) - undecided
     assert account.kills + account.restarts
