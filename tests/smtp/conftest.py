@@ -1,19 +1,25 @@
-"""Fixtures of the SMTP tests: an authority, both drivers, scripted servers."""
+"""Fixtures of the SMTP tests: an authority, both drivers, our server, scripted servers."""
 
 from __future__ import annotations
 
+import contextlib
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
 
+from datapallas.smtp.server.listener import Background
 from datapallas.smtp.tls import ClientContext, tls_context
 from smtp.harness import Asyncio, Blocking, Driver, Peer, Script
+from smtp.post import OFFER, Post
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from datapallas.smtp.server.policy import Offer
+    from smtp.post import Start
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +53,17 @@ def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
     made: Driver = request.param()
     yield made
     made.close()
+
+
+@pytest.fixture
+def post() -> Iterator[Start]:
+    """Start our own server with what it offers."""
+    with Background() as background, contextlib.ExitStack() as stack:
+
+        def start(offer: Offer = OFFER, **values: Any) -> Post:
+            return stack.enter_context(Post(offer, **values).running(background))
+
+        yield start
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from datapallas.smtp.reply import Reply
@@ -101,3 +102,7 @@ class Spool(io.BytesIO):
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
         self._post.octets += len(data)
         return super().write(data)
+
+
+Start = Callable[..., Post]
+"""What the fixture `post` gives: starts one."""

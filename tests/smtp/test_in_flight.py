@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import socket
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,29 +15,14 @@ from datapallas.errors import DataPallasError, ProtocolError
 from datapallas.smtp.body import BytesBody
 from datapallas.smtp.parcels import Bounds, Parcel
 from datapallas.smtp.reply import Reply
-from datapallas.smtp.server.listener import Background
 from datapallas.smtp.target import Deadlines, Sent, Target
 from smtp.harness import Driver, Peer, Script
-from smtp.post import OFFER, Post
-
-if TYPE_CHECKING:
-    from datapallas.smtp.server.policy import Offer
+from smtp.post import OFFER, Post, Start
 
 ME = "me@sender.example"
 ALL = ("PIPELINING", "CHUNKING")
 LINE = b"x" * 76 + b"\r\n"
-Start = Callable[..., Post]
 Play = Callable[..., Script]
-
-
-@pytest.fixture
-def post() -> Iterator[Start]:
-    with Background() as background, contextlib.ExitStack() as stack:
-
-        def start(offer: Offer = OFFER, **values: Any) -> Post:
-            return stack.enter_context(Post(offer, **values).running(background))
-
-        yield start
 
 
 def to(server: Post | Script, **values: Any) -> Target:

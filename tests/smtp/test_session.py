@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,26 +11,17 @@ from datapallas.connection.model import Security
 from datapallas.errors import AddressError, MessageError, SmtpRefused, SmtpUnsupported, Unreachable
 from datapallas.smtp.body import CHUNK, BytesBody, Octets
 from datapallas.smtp.reply import Reply
-from datapallas.smtp.server.listener import Background
 from datapallas.smtp.server.policy import Limits, Offer
 from datapallas.smtp.target import Target
 from smtp.harness import MESSAGE, Driver
-from smtp.post import OFFER, Post
+from smtp.post import OFFER, Post, Start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FOUR_KB = (b"x" * 62 + b"\r\n") * 64
 LINE = b"x" * 76 + b"\r\n"
 ME = "me@sender.example"
-Start = Callable[..., Post]
-
-
-@pytest.fixture
-def post() -> Iterator[Start]:
-    with Background() as background, contextlib.ExitStack() as stack:
-
-        def start(offer: Offer = OFFER, **values: Any) -> Post:
-            return stack.enter_context(Post(offer, **values).running(background))
-
-        yield start
 
 
 def to(post: Post, **values: Any) -> Target:

@@ -8,7 +8,7 @@ import click
 
 from datapallas.cli.options import current_home
 from datapallas.cli.output import json_option, note, say, show_json, show_table
-from datapallas.home.reporting.counts import Counts
+from datapallas.home.reporting.counts import Counts, plain_facts
 from datapallas.oauth.clock import iso
 
 if TYPE_CHECKING:
@@ -100,16 +100,9 @@ def _by(record: Record) -> str:
 
 def _facts(record: Record) -> dict[str, Any]:
     return {
-        "run": record.id,
+        **plain_facts(record),
         "report": record.subject,
-        "state": record.state.value,
-        "created": record.created,
-        "ended": record.ended,
         "scheduled": "scheduled" in record.facts,
-        "test_to": record.facts.get("test_to", ""),
         "recipients": record.facts.get("total"),
-        "not_sent": int(record.facts.get("failed", 0)),
-        "left_out": Counts.of(record.facts).left_out,
         "outcomes": record.facts.get("outcomes"),
-        "problem": record.problem.message if record.problem else "",
     }

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from datapallas.cli.output import note, plain, say, show_table
-from datapallas.home.reporting.counts import Counts
+from datapallas.home.reporting.counts import Counts, plain_facts
 from datapallas.home.reporting.past import explained
 
 if TYPE_CHECKING:
@@ -78,15 +78,4 @@ def say_scheduled(past: Past) -> None:
 
 def run_facts(record: Record) -> dict[str, Any]:
     """A run, for JSON."""
-    counts = Counts.of(record.facts)
-    return {
-        "run": record.id,
-        "state": record.state.value,
-        "created": record.created,
-        "ended": record.ended,
-        "test_to": record.facts.get("test_to", ""),
-        "outcomes": dict(counts.outcomes),
-        "not_sent": counts.failed,
-        "left_out": counts.left_out,
-        "problem": record.problem.message if record.problem else "",
-    }
+    return plain_facts(record) | {"outcomes": dict(Counts.of(record.facts).outcomes)}

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from datapallas.outbox.runs.records import Record
+
 _FATES = ("accepted", "refused", "unknown", "parked", "deferred", "queued")
 
 
@@ -69,3 +71,18 @@ class Counts:
         if left:
             found.append(f"{' and '.join(left)}{' of the PDF' if self.parts else ''} left out")
         return ", ".join(found)
+
+
+def plain_facts(record: Record) -> dict[str, Any]:
+    """What every answer in JSON says of a run: plain values, as its record keeps them."""
+    counts = Counts.of(record.facts)
+    return {
+        "run": record.id,
+        "state": record.state.value,
+        "created": record.created,
+        "ended": record.ended,
+        "test_to": record.facts.get("test_to", ""),
+        "not_sent": counts.failed,
+        "left_out": counts.left_out,
+        "problem": record.problem.message if record.problem else "",
+    }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from datapallas.errors import UsageError
 from datapallas.home.reporting import WORK, run_place
-from datapallas.home.reporting.counts import Counts
+from datapallas.home.reporting.counts import Counts, plain_facts
 from datapallas.home.reporting.prepare import Prepared, how_long, new_run_id, prepare
 from datapallas.home.reporting.steps import outcomes
 from datapallas.home.reporting.waits import Waiting, waiting
@@ -73,21 +73,15 @@ class Progress:
         """Plain values, for JSON."""
         record = self.record
         return {
-            "run": record.id,
+            **plain_facts(record),
             "report": record.subject,
-            "state": record.state.value,
-            "created": record.created,
-            "ended": record.ended,
             "scheduled": "scheduled" in record.facts,
             "connection": record.facts.get("connection", ""),
-            "test_to": record.facts.get("test_to", ""),
             "recipients": self.total,
             "done": self.done,
             "not_sent": self.failed,
-            "left_out": self.counts.left_out,
             "outcomes": self.outcomes,
             "open": self.open,
-            "problem": record.problem.message if record.problem else "",
             "paused": self.mailbox.pause if self.mailbox else "",
             "held": self.held,
             "waits": self.waiting.why,
